@@ -1,0 +1,79 @@
+// The facade between the executable and the engine (libteeny_engine.so, which links libtorch): plain option structs in,
+// a result record (JSON) out. The library is opened on the first call, so commands that compute nothing never pay for it.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "teeny/core/context.h"
+#include "teeny/core/json.h"
+
+namespace teeny {
+
+struct CommonOptions {
+  std::vector<std::string> args;  // the command line, for the record
+  std::string model;              // path, after resolution of the default
+  bool hash = false;
+};
+
+struct QuantizeOptions : CommonOptions {
+  std::string method = "gptq", format, type, granularity = "group", out;
+  int bits = 0;                        // 0: the method's default
+  int64_t group = 128;
+  std::optional<bool> symmetric;       // unset: the method's default
+  std::string calibration;             // empty: the model's default
+  int64_t samples = 128, seq_len = 2048;
+  std::string importance, save_importance, recipe;
+  bool desc_act = false, mse = false, true_sequential = true, clip = true, duo_scaling = true;
+  bool act_order = true;               // GPTQ: process columns by falling diag(H), groups fixed beforehand (static)
+  double damp = 0.05;
+  int64_t block = 128;
+  int grid = 20;
+  bool force = false, dry_run = false, allow_nonfinite = false, exact_llama_cpp = false;
+};
+
+struct ConvertOptions : CommonOptions {
+  std::string format, dtype, type, out;
+  bool force = false, dry_run = false;
+};
+
+struct BenchOptions : CommonOptions {
+  std::vector<int64_t> prompt{512}, generate{128}, depth{0}, batch{1};
+  int repetitions = 5, warmup = 1;
+  std::string hardware, baseline;
+  double fail_if_slower = -1;
+};
+
+struct EvalOptions : CommonOptions {
+  std::string reference, text, data, save_completions, score_completions, protocol;
+  std::vector<std::string> tasks, languages;
+  int64_t ctx = 512, max_new_tokens = 0, samples_per_task = 1, batch = 0, limit = 0;
+  std::vector<int64_t> pass_at{1};
+  double temperature = 0, timeout = 0, fail_if_loss = -1, require_loss_below = -1;
+  bool accept_unsandboxed = false;
+};
+
+struct GenerateOptions : CommonOptions {
+  std::string prompt;
+  bool chat = false;
+  int64_t max_new_tokens = 256;
+  double temperature = 0.7, top_p = 0.95;
+};
+
+// Each call returns the finished record; text results (generate) are in it too.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual Json quantize(const QuantizeOptions& options, Context& context) = 0;
+  virtual Json convert(const ConvertOptions& options, Context& context) = 0;
+  virtual Json bench(const BenchOptions& options, Context& context) = 0;
+  virtual Json eval(const EvalOptions& options, Context& context) = 0;
+  virtual Json generate(const GenerateOptions& options, Context& context) = 0;
+  virtual Json verify(const CommonOptions& options, Context& context) = 0;  // inspect --verify
+  virtual Json devices(Context& context) = 0;                              // doctor: what the engine can run on
+};
+
+// Opens libteeny_engine.so beside the executable (or in ../lib/teeny). Throws Device when it is missing or cannot load.
+Engine& load_engine();
+
+}  // namespace teeny

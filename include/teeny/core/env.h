@@ -1,0 +1,11 @@
+// The only place that reads the environment.
+#pragma once
+#include <optional>
+#include <string>
+
+namespace teeny {
+
+std::optional<std::string> env(const char* name);  // set and not empty
+std::string cache_directory();                     // TEENY_CACHE, else XDG_CACHE_HOME/teeny, else ~/.cache/teeny
+
+}  // namespace teeny
