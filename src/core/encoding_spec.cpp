@@ -14,8 +14,6 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 void require(bool holds, std::string_view subject, std::string_view what) {
   if (!holds) throw input_error("plan", subject, "{}", what);
 }
