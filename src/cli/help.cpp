@@ -1,0 +1,81 @@
+// --help: the example first, then what the command does, then the options by group with their defaults.
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "cli/options.h"
+#include "cli/text.h"
+#include "teeny/core/error.h"
+
+namespace teeny::cli {
+namespace {
+
+constexpr size_t kColumn = 32;  // where the help texts start
+
+std::string left_column(const OptionInfo& info) {
+  std::string left = "  ";
+  for (const auto& name : info.names) left += (left.size() > 2 ? ", " : "") + name;
+  if (info.takes != Takes::Nothing && info.names.back()[0] == '-') left += " " + info.metavar;
+  return left;
+}
+
+std::string right_column(const OptionInfo& info) {
+  std::string right = info.help;
+  // A flag of few names shows them; the default stands last.
+  if (!info.choices.empty()) right += fmt::format(" ({})", fmt::join(info.choices, ", "));
+  if (info.required) right += " (required)";
+  if (!info.shown_default.empty() && info.takes != Takes::Nothing) right += fmt::format(" [default: {}]", info.shown_default);
+  return right;
+}
+
+}  // namespace
+
+std::string wrap(const std::string& text, size_t indent, size_t width) {
+  std::string out, line;
+  const auto flush = [&] {
+    if (!out.empty()) out += "\n" + std::string(indent, ' ');
+    out += line;
+    line.clear();
+  };
+  for (size_t start = 0; start < text.size();) {
+    const size_t space = std::min(text.find(' ', start), text.size());
+    const std::string word = text.substr(start, space - start);
+    if (!line.empty() && indent + line.size() + 1 + word.size() > width) flush();
+    line += (line.empty() ? "" : " ") + word;
+    start = space + 1;
+  }
+  flush();
+  return out;
+}
+
+size_t terminal_width() {
+  winsize size{};
+  if (::isatty(STDOUT_FILENO) && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 60) return std::min<size_t>(size.ws_col, 140);
+  return 100;
+}
+
+std::string Options::help(bool colour) const {
+  const auto bold = [&](const std::string& text) { return colour ? "\x1b[1m" + text + "\x1b[0m" : text; };
+  const size_t width = terminal_width();
+  std::string out = bold("Example:") + "\n";
+  for (const auto& example : examples_) out += "  " + example + "\n";
+  out += "\n" + wrap(summary_, 0, width) + "\n\n" + bold("Usage:") + " teeny " + command_;
+  for (const auto& info : table_)
+    if (info->names.back()[0] != '-') out += " " + info->metavar;
+  out += " [options]\n";
+  std::string group;
+  for (const auto& info : table_) {
+    if (info->group != group) out += "\n" + bold(info->group + ":") + "\n";
+    group = info->group;
+    std::string left = left_column(*info);
+    if (left.size() + 2 > kColumn) {
+      out += left + "\n";
+      left.clear();
+    }
+    out += left + std::string(kColumn - left.size(), ' ') + wrap(right_column(*info), kColumn, width) + "\n";
+  }
+  return out;
+}
+
+}  // namespace teeny::cli
