@@ -34,7 +34,7 @@ std::string right_column(const OptionInfo& info) {
 std::string wrap(const std::string& text, size_t indent, size_t width) {
   std::string out, line;
   const auto flush = [&] {
-    if (!out.empty()) out += "\n" + std::string(indent, ' ');
+    if (!out.empty()) out += '\n', out.append(indent, ' ');
     out += line;
     line.clear();
   };
@@ -56,17 +56,17 @@ size_t terminal_width() {
 }
 
 std::string Options::help(bool colour) const {
-  const auto bold = [&](const std::string& text) { return colour ? "\x1b[1m" + text + "\x1b[0m" : text; };
+  const auto bold = [&](const std::string& text) { return colour ? fmt::format("\x1b[1m{}\x1b[0m", text) : text; };
   const size_t width = terminal_width();
   std::string out = bold("Example:") + "\n";
   for (const auto& example : examples_) out += "  " + example + "\n";
-  out += "\n" + wrap(summary_, 0, width) + "\n\n" + bold("Usage:") + " teeny " + command_;
+  out += fmt::format("\n{}\n\n{} teeny {}", wrap(summary_, 0, width), bold("Usage:"), command_);
   for (const auto& info : table_)
     if (info->names.back()[0] != '-') out += " " + info->metavar;
   out += " [options]\n";
   std::string group;
   for (const auto& info : table_) {
-    if (info->group != group) out += "\n" + bold(info->group + ":") + "\n";
+    if (info->group != group) out += fmt::format("\n{}\n", bold(info->group + ":"));
     group = info->group;
     std::string left = left_column(*info);
     if (left.size() + 2 > kColumn) {

@@ -14,12 +14,6 @@ bool is_numeric(const std::string& cell) {
   return !cell.empty() && (std::isdigit(static_cast<unsigned char>(cell[0])) || ((cell[0] == '-' || cell[0] == '+') && cell.size() > 1));
 }
 
-std::string repeat(const char* text, size_t times) {
-  std::string out;
-  for (size_t i = 0; i < times; ++i) out += text;
-  return out;
-}
-
 }  // namespace
 
 size_t display_width(const std::string& text) {
@@ -41,14 +35,14 @@ std::string Table::str(size_t indent) const {
     for (size_t c = 0; c < columns; ++c) {
       const std::string cell = printable(row[c]);
       const std::string pad(width[c] - display_width(cell), ' ');
-      text += (c ? "  " : "") + (right[c] ? pad + cell : cell + pad);
+      text += fmt::format("{}{}{}", c ? "  " : "", right[c] ? pad : cell, right[c] ? cell : pad);
     }
     text.erase(text.find_last_not_of(' ') + 1);
     out += text + "\n";
   };
   line(rows_[0]);
   std::string rule(indent, ' ');
-  for (size_t c = 0; c < columns; ++c) rule += (c ? "  " : "") + repeat("-", width[c]);
+  for (size_t c = 0; c < columns; ++c) rule += fmt::format("{}{}", c ? "  " : "", std::string(width[c], '-'));
   out += rule + "\n";
   for (size_t r = 1; r < rows_.size(); ++r) line(rows_[r]);
   return out;
@@ -66,7 +60,7 @@ std::string duration(double seconds) {
 
 std::string thousands(int64_t value) {
   std::string digits = std::to_string(std::abs(value));
-  for (int64_t place = int64_t(digits.size()) - 3; place > 0; place -= 3) digits.insert(size_t(place), " ");
+  for (int64_t place = int64_t(digits.size()) - 3; place > 0; place -= 3) digits.insert(size_t(place), 1, ' ');
   return (value < 0 ? "-" : "") + digits;
 }
 
@@ -84,7 +78,8 @@ std::string shell_quote(const std::string& text) {
   if (plain) return text;
   std::string quoted = "'";
   for (char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
+  quoted += '\'';
+  return quoted;
 }
 
 const Json* find(const Json& json, std::initializer_list<const char*> path) {

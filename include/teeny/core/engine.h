@@ -71,9 +71,9 @@ struct GenerateOptions : CommonOptions {
   double temperature = 0.7, top_p = 0.95;
 };
 
-// Each call returns the finished record. A requested check that failed (--fail-if-loss ...) is a record with status
-// "check-failed" and `checks: [{name, passed, message}]`: it is printed and kept, and the command exits 5.
-// generate: the text is in generate.text. quantize, convert: where the output is, in output.
+// Each call returns the finished record (docs/result.schema.json). A requested check that failed (--fail-if-loss ...) is
+// a record with status "check-failed" and a warning of code "check-failed" that says what and by how much: the record is
+// printed and kept, then the command exits 5. `model` of quantize and convert is what was written, model.path where.
 class Engine {
  public:
   virtual ~Engine() = default;
