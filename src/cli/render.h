@@ -10,7 +10,7 @@ std::string render_quantize(const Json& record, bool colour);  // convert too
 std::string render_bench(const Json& record, bool colour);
 std::string render_eval(const Json& record, bool colour);
 std::string render_generate(const Json& record, bool terminal);
-std::string render_inspect(const Json& record, bool colour);
+std::string render_inspect(const Json& record, bool colour, bool list_tensors);
 std::string render_doctor(const Json& record, bool colour);
 
 }  // namespace teeny::cli
