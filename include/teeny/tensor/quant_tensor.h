@@ -21,6 +21,7 @@ struct Grid {
   Tensor zero;         // (N, G) f32, integer-valued, or undefined
   Tensor min;          // (N, G) f32, or undefined
   int64_t group = 0;   // columns a group; G = ceil(cols / group)
+  Tensor g_idx;        // (K) int64: group of each column, or undefined (k / group)
   Tensor table;        // (hi + 1) f32 ascending: a codebook, value = scale[n,g] * table[q], with neither zero nor min; or undefined
   int hi = 15;
   NamedTensors parts;  // what pack() needs to store the scales (super-block scales, 6-bit sub-scales ...); opaque to methods
