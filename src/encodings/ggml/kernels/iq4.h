@@ -24,15 +24,14 @@ TEENY_INLINE void iq4_codes(const float* x, float inverse, uint8_t* q) {
 TEENY_INLINE V search_iq4(const V* x, const V* w) {
   V amax;
   const V max = signed_max<32>(x, amax);
-  V wx[32], scale = splat(0), best = splat(0);
-  for (int i = 0; i < 32; ++i) wx[i] = w[i] * x[i];
+  V scale = splat(0), best = splat(0);
   for (int t = -8; t <= 7; ++t) {  // -8 stands for the undisturbed first try
     const V inverse = t == -8 ? 1.f / (-max / kIq4Table[0]) : (float(t) + kIq4Table[0]) / max;
     V sum_qx = splat(0), sum_q2 = splat(0);
     for (int i = 0; i < 32; ++i) {
-      const V q = iq4_level(inverse * x[i]);
-      sum_qx += wx[i] * q;
-      sum_q2 += w[i] * q * q;
+      const V q = iq4_level(inverse * x[i]), wq = w[i] * q;
+      sum_qx += wq * x[i];
+      sum_q2 += wq * q;
     }
     const I better = t == -8 ? I(sum_q2 > 0.f) : (sum_q2 > 0.f) & (sum_qx * sum_qx > best * sum_q2);
     scale = select(better, sum_qx / sum_q2, scale);
