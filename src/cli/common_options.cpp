@@ -36,7 +36,6 @@ Declared declare(const CommandEntry& entry) {
   Declared made{entry.make(), std::make_unique<CommonChoices>(), std::make_unique<Options>(entry.name, entry.summary, entry.examples)};
   made.command->setup(*made.options);
   add_common_options(*made.options, *made.common);
-  made.options->group("");
   return made;
 }
 

@@ -29,6 +29,14 @@ std::string right_column(const OptionInfo& info) {
   return right;
 }
 
+std::string option_line(const OptionInfo& info, size_t width) {
+  std::string left = left_column(info), above;
+  if (left.size() + 2 > kColumn) above.swap(left);
+  if (!above.empty()) above += '\n';
+  left.resize(kColumn, ' ');
+  return fmt::format("{}{}{}\n", above, left, wrap(right_column(info), kColumn, width));
+}
+
 }  // namespace
 
 std::string wrap(const std::string& text, size_t indent, size_t width) {
@@ -64,16 +72,13 @@ std::string Options::help(bool colour) const {
   for (const auto& info : table_)
     if (info->names.back()[0] != '-') out += " " + info->metavar;
   out += " [options]\n";
-  std::string group;
-  for (const auto& info : table_) {
-    if (info->group != group) out += fmt::format("\n{}\n", bold(info->group + ":"));
-    group = info->group;
-    std::string left = left_column(*info);
-    if (left.size() + 2 > kColumn) {
-      out += left + "\n";
-      left.clear();
-    }
-    out += left + std::string(kColumn - left.size(), ' ') + wrap(right_column(*info), kColumn, width) + "\n";
+  std::vector<std::string> groups;
+  for (const auto& info : table_)
+    if (std::find(groups.begin(), groups.end(), info->group) == groups.end()) groups.push_back(info->group);
+  for (const auto& group : groups) {
+    out += fmt::format("\n{}\n", bold(group + ":"));
+    for (const auto& info : table_)
+      if (info->group == group) out += option_line(*info, width);
   }
   return out;
 }

@@ -169,6 +169,11 @@ void Options::parse(const std::vector<std::string>& args) {
     if (arg == "--help" || arg == "-h") throw HelpRequested{};
   try {
     parser_->app.parse(std::vector<std::string>(args.rbegin(), args.rend()));  // CLI11 wants them reversed
+  } catch (const CLI::ArgumentMismatch& error) {
+    const std::string text = error.what(), name = text.substr(0, text.find(": "));
+    const auto times = std::count_if(args.begin(), args.end(), [&](const auto& arg) { return arg == name || arg.rfind(name + "=", 0) == 0; });
+    if (times > 1) throw usage_error("usage", name, "is given {} times; give it once", times);
+    throw usage_error("usage", name, "needs a value; see 'teeny {} --help'", command_);
   } catch (const CLI::ParseError& error) {
     throw usage_error("usage", command_, "{}; see 'teeny {} --help'", error.what(), command_);
   }

@@ -131,10 +131,11 @@ std::string resolve_device(const std::string& typed) {
 std::vector<std::string> hardware_profiles() { return names_in(path_join(config_directory(), "hw"), ".json"); }
 
 void require_hardware(const std::string& name) {
+  if (name.size() > 5 && name.compare(name.size() - 5, 5, ".json") == 0) return require_file(name, "--hw");
   const auto known = hardware_profiles();
   if (name.empty() || std::count(known.begin(), known.end(), name)) return;
   const std::string near = nearest(name, known);
-  throw usage_error("usage", "--hw", "'{}' is not a known hardware profile; known: {}{}", name, fmt::join(known, ", "),
+  throw usage_error("usage", "--hw", "'{}' is not a known hardware profile; known: {}; or give a profile's path, ending in .json{}", name, fmt::join(known, ", "),
                     near.empty() ? "" : "; did you mean " + near + "?");
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "teeny/core/engine.h"
+#include "teeny/plan/plan.h"
 
 namespace teeny::cli {
 
@@ -13,10 +14,9 @@ namespace teeny::cli {
 std::string resolve_model(const std::string& typed);
 std::string model_stem(const std::string& path);  // "teeny-demo-7m" of a directory or a file
 
-// Fills method-dependent defaults (bits, type, format, symmetric for naming) and refuses combinations that no container
-// can store (Input) or that contradict each other (Usage).
-void resolve_quantize(QuantizeOptions& options);
-std::string default_output(const QuantizeOptions& resolved);
+// --type fills --bits, or contradicts it (Usage). Everything else is settled by the plan.
+void settle_type(QuantizeOptions& options);
+std::string output_name(const Plan& plan, const std::string& stem);  // "./teeny-demo-7m-gguf-4bit-Q4_K_S.gguf"
 
 struct OutputCheck {
   std::string out;
@@ -30,6 +30,6 @@ void require_file(const std::string& path, const std::string& option);  // Input
 std::string resolve_device(const std::string& typed);
 
 std::vector<std::string> hardware_profiles();       // names of configs/hw/*.json
-void require_hardware(const std::string& name);     // Usage error that lists them
+void require_hardware(const std::string& name);     // a profile, or a path ending in .json; else Usage error that lists them
 
 }  // namespace teeny::cli

@@ -1,4 +1,5 @@
 #include "cli/command.h"
+#include "cli/planned.h"
 #include "cli/render.h"
 #include "cli/resolve.h"
 #include "teeny/core/error.h"
@@ -26,9 +27,13 @@ class Convert : public Command {
       throw usage_error("usage", "--type", "{} is a GGUF type; it goes with --format gguf, not {}", options_.type, options_.format);
     options_.args = session.args();
     options_.model = resolve_model(options_.model);
-    if (!options_.dry_run) check_output({options_.out, options_.force, {options_.model}});
+    RunRecord record("convert", session.args(), session.common().seed);
+    const Plan plan = plan_convert(options_);
     session.check_destinations();
-    return session.deliver(session.engine().convert(options_, session.context()), [&](const Json& r) { return render_quantize(r, session.colour()); });
+    const auto render = [&](const Json& r) { return render_quantize(r, session.colour()); };
+    if (options_.dry_run) return session.deliver(planned_record(record, plan, options_, session.context()), render);
+    check_output({options_.out, options_.force, {options_.model}});
+    return session.deliver(session.engine().convert(options_, session.context()), render);
   }
 
  private:

@@ -1,3 +1,5 @@
+#include <filesystem>
+
 #include "cli/command.h"
 #include "cli/describe.h"
 #include "cli/render.h"
@@ -72,7 +74,8 @@ class Inspect : public Command {
   // Tokenizer and chat template. What teeny refuses is told after everything else was shown, and is exit code 3.
   Json describe_text(const TensorSource& source, Context& context) {
     Json out = Json::object();
-    const bool present = source.gguf() ? source.gguf()->find("tokenizer.ggml.model") != nullptr : path_exists(path_join(source.directory(), "tokenizer.json"));
+    const std::string folder = source.directory().empty() ? std::filesystem::path(source.path()).parent_path().string() : source.directory();
+    const bool present = source.gguf() ? source.gguf()->find("tokenizer.ggml.model") != nullptr : path_exists(path_join(folder, "tokenizer.json"));
     if (!present) {
       if (!source.config().is_null() || source.gguf()) context.warn("no-tokenizer", "the model has no tokenizer; text cannot be evaluated or generated");
       return out;

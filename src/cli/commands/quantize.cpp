@@ -1,4 +1,5 @@
 #include "cli/command.h"
+#include "cli/planned.h"
 #include "cli/render.h"
 #include "cli/resolve.h"
 #include "teeny/core/error.h"
@@ -39,15 +40,19 @@ class Quantize : public Command {
     if (o.given("--group") && options_.granularity != "group")
       throw usage_error("usage", "--group", "has no meaning with --granularity {}; leave one of them out", options_.granularity);
     if (options_.bits > 8 && options_.bits != 16) throw usage_error("usage", "--bits", "{} is out of range; give 2 to 8, or 16", options_.bits);
+    settle_type(options_);
     options_.args = session.args();
     options_.model = resolve_model(options_.model);
-    resolve_quantize(options_);
-    if (options_.out.empty()) options_.out = default_output(options_);
-    check_inputs();
+    check_files();
+    RunRecord record("quantize", session.args(), session.common().seed);
+    const Plan plan = plan_quantize(options_);
+    if (options_.out.empty()) options_.out = output_name(plan, model_stem(options_.model));
     session.check_destinations();
-    const Json record = session.engine().quantize(options_, session.context());
-    const int code = session.deliver(record, [&](const Json& r) { return render_quantize(r, session.colour()); });
-    if (!options_.dry_run) run_afterwards(session);
+    const auto render = [&](const Json& r) { return render_quantize(r, session.colour()); };
+    if (options_.dry_run) return session.deliver(planned_record(record, plan, options_, session.context()), render);
+    check_output({options_.out, options_.force || options_.resume, inputs()});
+    const int code = session.deliver(session.engine().quantize(options_, session.context()), render);
+    run_afterwards(session);
     return code;
   }
 
@@ -97,12 +102,14 @@ class Quantize : public Command {
     o.text({"--sparsity"}, options_.sparsity, "0.5|2:4", "share or pattern of weights set to 0");
   }
 
-  void check_inputs() const {
+  std::vector<std::string> inputs() const {
+    return {options_.model, options_.calibration == "self" ? "" : options_.calibration, options_.importance, options_.recipe};
+  }
+
+  void check_files() const {
     if (options_.calibration != "self") require_file(options_.calibration, "--calibration");
     require_file(options_.importance, "--importance");
     require_file(options_.recipe, "--recipe");
-    if (!options_.dry_run)
-      check_output({options_.out, options_.force || options_.resume, {options_.model, options_.calibration == "self" ? "" : options_.calibration, options_.importance, options_.recipe}});
     if (!options_.save_importance.empty()) require_writable(options_.save_importance, "--save-importance");
   }
 

@@ -52,16 +52,24 @@ std::string error_lines(const Json& tensors) {
 }
 
 std::string plan_lines(const Json& section) {
-  const Json* tensors = find(section, {"tensors"});
-  if (!tensors) return "";
-  Table table({"tensor", "encoding", "bytes"});
-  for (const auto& tensor : *tensors)
-    table.add({text_at(tensor, {"name"}), text_at(tensor, {"encoding"}), thousands(int64_t(number_at(tensor, {"bytes"}, 0)))});
-  std::string out = table.empty() ? "" : table.str() + "\n";
-  if (const Json* plan = find(section, {"plan"}))
-    for (const auto& [key, value] : plan->items())
-      for (const auto& item : value.is_array() ? value : Json::array({value}))
-        if (!item.is_structured()) out += line(key.c_str(), item.is_string() ? item.get<std::string>() : item.dump());
+  Table table({"tensor", "encoding", "bytes", "bits per weight"});
+  if (const Json* tensors = find(section, {"tensors"}))
+    for (const auto& tensor : *tensors) {
+      double weights = 1;
+      if (const Json* shape = find(tensor, {"shape"}))
+        for (const auto& size : *shape) weights *= size.get<double>();
+      const double bytes = number_at(tensor, {"bytes"}, 0);
+      table.add({text_at(tensor, {"name"}), text_at(tensor, {"encoding"}), thousands(int64_t(bytes)), fmt::format("{:.3f}", 8 * bytes / weights)});
+    }
+  return table.empty() ? "" : table.str() + "\n";
+}
+
+std::string plan_summary(const Json& section) {
+  std::string out;
+  if (const double memory = number_at(section, {"plan", "working_bytes"}, 0); memory > 0) out += line("memory", "about " + human_bytes(uint64_t(memory)));
+  if (const Json* needs = find(section, {"plan", "calibrated"}); needs && *needs == true) out += line("calibration", "needed");
+  if (const Json* runtimes = find(section, {"plan", "runtimes"}))
+    for (const auto& [name, answer] : runtimes->items()) out += line(("loads in " + name).c_str(), answer.is_string() ? answer.get<std::string>() : answer.dump());
   return out;
 }
 
@@ -99,11 +107,13 @@ std::string render_quantize(const Json& record, bool colour) {
   const Json* model = find(record, {"model"});
   const bool dry_run = find(section, {"dry_run"}) && section["dry_run"] == true;
   std::string out = style(colour, kBold, text_at(record, {"model", "name"}, "model")) + "  " + describe_model(model ? *model : empty) + "\n";
-  if (dry_run) out += "  plan only: nothing was written (--dry-run)\n\n" + plan_lines(section);
+  if (dry_run) out += fmt::format("  plan only: nothing was written (--dry-run)\n\n{}", plan_lines(section));
   out += size_line(record, section);
   if (const double bits = number_at(record, {"model", "bits_per_weight"}, -1); bits >= 0) out += line("bits per weight", fmt::format("{:.3f}", bits));
   out += calibration_line(section);
-  if (!dry_run) {
+  if (dry_run) {
+    out += plan_summary(section) + fallback_lines(section) + line("output would be", text_at(record, {"model", "path"}));
+  } else {
     if (const Json* tensors = find(section, {"tensors"})) out += error_lines(*tensors);
     out += fallback_lines(section) + time_line(record, section);
     if (const double peak = number_at(section, {"peak_host_bytes"}, 0); peak > 0) {
