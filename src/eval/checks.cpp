@@ -1,7 +1,7 @@
-#include "teeny/core/error.h"
 #include "eval/checks.h"
 
 #include "eval/statistics.h"
+#include "teeny/core/error.h"
 
 namespace teeny {
 namespace {

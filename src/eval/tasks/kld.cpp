@@ -1,9 +1,9 @@
 // KL(reference || model) in nats, mean over the positions that ppl scores, and how often both rank the same token first.
 #include <algorithm>
 
-#include "teeny/core/error.h"
 #include "eval/job.h"
 #include "eval/statistics.h"
+#include "teeny/core/error.h"
 
 namespace teeny {
 

@@ -1,9 +1,9 @@
 // Perplexity: exp of the mean negative log-likelihood over the scored tokens (protocols in docs/evaluation.md).
 #include <cmath>
 
-#include "teeny/core/error.h"
 #include "eval/job.h"
 #include "eval/statistics.h"
+#include "teeny/core/error.h"
 
 namespace teeny {
 namespace {
