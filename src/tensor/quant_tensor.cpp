@@ -21,6 +21,7 @@ const Tensor& QuantTensor::part(std::string_view suffix) const {
 
 Tensor decode(const Levels& levels, const Grid& grid) {
   const int64_t K = levels.q.size(1);
+  if (grid.table.defined()) return grid.table.index({levels.q.to(at::kLong)}).mul_(spread(grid.scale, grid, K));
   Tensor w = levels.q.to(at::kFloat);
   if (grid.zero.defined()) w.sub_(spread(grid.zero, grid, K));
   w.mul_(spread(grid.scale, grid, K));
@@ -34,6 +35,11 @@ Levels nearest(const Tensor& w, const Grid& grid) {
   Tensor x = grid.min.defined() ? w + spread(grid.min, grid, K) : w.clone();
   x.div_(scale);
   x.masked_fill_(scale == 0, 0);
+  if (grid.table.defined()) {
+    const int64_t n = grid.table.size(0);
+    const Tensor middles = (grid.table.slice(0, 1, n) + grid.table.slice(0, 0, n - 1)) * 0.5;
+    return {at::bucketize(x, middles, /*out_int32=*/true, /*right=*/true).to(at::kByte)};
+  }
   x.round_();
   if (grid.zero.defined()) x.add_(spread(grid.zero, grid, K));
   return {x.clamp_(0, grid.hi).to(at::kByte)};
