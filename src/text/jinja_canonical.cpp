@@ -125,11 +125,17 @@ void strip_indent(std::string_view& text, bool line_start) {
   if (keep == std::string_view::npos ? line_start : text[keep] == '\n') text = text.substr(0, keep + 1);
 }
 
+// Where the next {{, {% or {# is, npos when there is none.
+size_t find_open(std::string_view s) {
+  for (size_t at = s.find('{'); at != std::string_view::npos; at = s.find('{', at + 1))
+    if (at + 1 < s.size() && std::string_view("{%#").find(s[at + 1]) != std::string_view::npos) return at;
+  return std::string_view::npos;
+}
+
 bool scan(std::string_view s, std::vector<TemplateToken>& tokens) {
   bool line_start = true, trim_next = false, trim_newline = false;
   while (true) {
-    size_t open = 0;
-    do open = s.find('{', open); while (open != std::string_view::npos && (open + 1 >= s.size() || std::string_view("{%#").find(s[open + 1]) == std::string_view::npos) && ++open);
+    const size_t open = find_open(s);
     std::string_view text = s.substr(0, open);
     if (trim_next) strip_left(text);
     else if (trim_newline && text.starts_with('\n')) text.remove_prefix(1), line_start = true;
