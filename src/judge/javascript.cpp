@@ -90,11 +90,13 @@ function failure(e) {
 
 constexpr const char* kWorker = R"js(
 const reply = (kind, parts) => writeFrame(kind, Buffer.concat(parts.map(p => Buffer.from(p))));
+const compile = text => vm.compileFunction(text, ['require', 'module', 'exports'], {filename: 'candidate.js'});
 let target, status = ['ok', '', ''];
 try {
   const [entry, source] = fields(readFrame());
   const module = {exports: {}};
-  const load = vm.compileFunction(source + '\n;return ' + entry + ';', ['require', 'module', 'exports'], {filename: 'candidate.js'});
+  let load;
+  try { load = compile(source + '\n;return ' + entry + ';'); } catch (e) { compile(source); throw e; }  // the source's own error first
   target = load.call(undefined, require, module, module.exports);
 } catch (e) { status = failure(e); }
 reply('L', status.map(netstring));

@@ -107,6 +107,7 @@ Sandbox::Sandbox(Tier tier, const std::vector<Toolchain>& toolchains) : tier_(ti
     readable.insert(readable.end(), std::begin(kSystemFolders), std::end(kSystemFolders));
     readable.insert(readable.end(), roots_.begin(), roots_.end());
     ruleset_ = make_landlock_ruleset(readable);
+    basic_ = make_filter(false);
     strict_ = make_filter(true);
   }
 }
@@ -151,7 +152,7 @@ SpawnPlan Sandbox::plan(const Toolchain& toolchain, const std::vector<std::strin
   plan.envp = {"PATH=/usr/bin:/bin", "HOME=/", "LANG=C.UTF-8", "PYTHONHASHSEED=0"};
   if (tier_ == Tier::Landlock) {
     plan.landlock_ruleset = ruleset_.get();
-    plan.filter = strict_;
+    plan.filter = limits.trusted ? basic_ : strict_;
   }
   return plan;
 }

@@ -25,6 +25,7 @@ std::vector<Toolchain> find_toolchains(const Language& language);
 struct Limits {
   double cpu_seconds = 3;       // 0: no limit
   uint64_t address_space = 0;   // 0: no limit
+  bool trusted = false;         // the driver: may start processes in every tier
 };
 
 class Sandbox {
@@ -40,7 +41,7 @@ class Sandbox {
   bool drop_root_ = false;
   std::string bwrap_, prlimit_, filter_bytes_;
   std::vector<std::string> roots_;
-  SeccompFilter strict_;
+  SeccompFilter basic_, strict_;
   Fd ruleset_;
 };
 

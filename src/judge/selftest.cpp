@@ -24,8 +24,8 @@ const Probe kPython[] = {
      "def f():\n    import os\n    for path in ('/usr/teeny-probe', '/var/tmp/teeny-probe', '/dev/shm/../../teeny-probe', '/home/teeny-probe'):\n"
      "        try:\n            open(path, 'w').close()\n            os.unlink(path)\n            return False\n        except OSError:\n            pass\n    return True\n"},
     {"reading secrets blocked", false, category::kPassed,
-     "def f():\n    import os\n    if len(os.environ) > 8 or os.path.exists('/etc/passwd') and os.access('/etc/passwd', os.R_OK):\n        return False\n"
-     "    try:\n        return not open('/proc/%d/environ' % os.getppid()).read()\n    except OSError:\n        return True\n"},
+     "def f():\n    import os\n    if len(os.environ) > 8:\n        return False\n    for path in ('/etc/passwd', '/proc/%d/environ' % os.getppid()):\n"
+     "        try:\n            if open(path).read():\n                return False\n        except OSError:\n            pass\n    return True\n"},
     {"ptrace blocked", false, category::kPassed,
      "def f():\n    import ctypes, os\n    libc = ctypes.CDLL(None, use_errno=True)\n    return libc.ptrace(16, os.getppid(), None, None) == -1 and ctypes.get_errno() == 1\n"},
     {"processes limited", false, category::kPassed,

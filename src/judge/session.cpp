@@ -90,9 +90,9 @@ class Session {
     const Language& language = *options_.toolchain->language;
     if (!driver_.process.alive()) {
       driver_ = Peer();
-      driver_.process = Process(options_.sandbox->plan(*options_.toolchain, language.driver_arguments(), {0, language.address_space * 2}));
+      driver_.process = Process(options_.sandbox->plan(*options_.toolchain, language.driver_arguments(), {0, language.address_space * 2, true}));
     }
-    worker_.process = Process(options_.sandbox->plan(*options_.toolchain, language.worker_arguments(), {options_.timeout_s, language.address_space}));
+    worker_.process = Process(options_.sandbox->plan(*options_.toolchain, language.worker_arguments(), {options_.timeout_s, language.address_space, false}));
     worker_.send('P', netstring(problem_.entry_point) + netstring(source));
   }
 
@@ -291,7 +291,7 @@ Verdict judge_program(const SessionOptions& options, const Problem& problem, con
 }
 
 std::string run_command(const Sandbox& sandbox, const Toolchain& toolchain, const std::vector<std::string>& arguments) {
-  Process process(sandbox.plan(toolchain, arguments, {10, toolchain.language->address_space}));
+  Process process(sandbox.plan(toolchain, arguments, {10, toolchain.language->address_space, false}));
   std::string out;
   auto deadline = Clock::now() + std::chrono::seconds(10);
   while (Clock::now() < deadline) {
