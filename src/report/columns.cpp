@@ -45,7 +45,7 @@ std::string bytes_text(double b) { return human_bytes(uint64_t(std::max(0.0, b))
 
 std::string range_text(const std::optional<Interval>& i, bool share) {
   if (!i) return "";
-  return share ? fmt::format("{:.1f}–{:.1f}", i->low * 100, i->high * 100) : fmt::format("{}–{}", decimals(i->low), decimals(i->high));
+  return share ? fmt::format("{:.1f}–{:.1f}", i->low * 100, i->high * 100) : fmt::format("{}–{}", decimals(i->low, 2), decimals(i->high, 2));
 }
 
 Cell missing_task(const TaskResult* t) {
@@ -111,7 +111,7 @@ void add_text_quality(Table& table, const ReportData& data) {
   const char* group = "Text";
   table.add(group, "perplexity", "Perplexity", [](const Variant& v) {
     const auto* t = v.perplexity();
-    return t ? number(t->value, [](double x) { return decimals(x, 4); }, range_text(t->interval, false)) : Cell{};
+    return t ? number(t->value, [](double x) { return decimals(x, 4); }, t->interval ? fmt::format("{}–{}", decimals(t->interval->low), decimals(t->interval->high)) : "") : Cell{};
   });
   table.csv("perplexity_retention_percent", [&](const Variant& v) {
     const auto* t = v.perplexity();
@@ -120,7 +120,7 @@ void add_text_quality(Table& table, const ReportData& data) {
   });
   table.add(group, "kld_nats", "KL divergence", [](const Variant& v) {
     const auto* t = v.kld();
-    return t ? number(t->value, [](double x) { return decimals(x); }, range_text(t->interval, false)) : Cell{};
+    return t ? number(t->value, nats, range_text(t->interval, false)) : Cell{};
   });
   for (bool high : {false, true})
     table.csv(high ? "kld_ci95_high" : "kld_ci95_low", [high](const Variant& v) {
@@ -166,7 +166,6 @@ void add_task(Table& table, const ReportData& data, const std::string& title) {
     if (!t || !t->gained || !t->lost) return {};
     return {fmt::format("+{} / \u2212{}", *t->gained, *t->lost), "", {}, fmt::format("+{}/-{}", *t->gained, *t->lost), Tone::Plain};
   });
-  table.fold("_flips", "");
   table.add(title.c_str(), title + "_difference_points", "Difference", [&](const Variant& v) { return test_cell(v, title); });
   table.csv(title + "_p_holm", [&](const Variant& v) {
     const PairedTest* t = test_of(v, title);

@@ -199,6 +199,7 @@ void compare_variants(ReportData& data) {
     return true;
   });
   data.headline = headline(data);
+  data.caveat = caveat(data);
 }
 
 const PairedTest* test_of(const Variant& v, const std::string& task) {

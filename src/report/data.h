@@ -95,7 +95,7 @@ struct Source {  // one record, for the page's provenance table
 };
 
 struct ReportData {
-  std::string title, headline, subject;
+  std::string title, headline, caveat, subject;
   Comparison comparison = Comparison::Methods;
   std::vector<Variant> variants;
   std::vector<PairedTest> tests;         // of all variants, Holm-adjusted together
@@ -112,6 +112,7 @@ ReportData join_records(const std::vector<Json>& records, const ReportOptions& o
 void name_variants(ReportData& data);                                                     // labels.cpp: order, labels, series
 void compare_variants(ReportData& data);                                                  // compare.cpp: references, tests, Holm
 std::string headline(const ReportData& data);                                             // headline.cpp
+std::string caveat(const ReportData& data);                                               // what the headline does not say
 
 struct Tile {
   std::string value, label, detail;

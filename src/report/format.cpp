@@ -68,6 +68,8 @@ std::string decimals(double value, int significant) {
   return with_minus(fmt::format("{:.{}f}", value, std::max(0, significant - before)));
 }
 
+std::string nats(double value) { return decimals(value, std::abs(value) < 0.001 ? 2 : 3); }
+
 std::string percent(double share, int digits) { return std::isfinite(share) ? with_minus(fmt::format("{:.{}f} %", share * 100, digits)) : "n/a"; }
 
 std::string signed_percent(double share, int digits) {

@@ -9,6 +9,7 @@ namespace teeny::report {
 
 std::string short_count(double n);                        // 7615616512 -> "7.6B"
 std::string decimals(double value, int significant = 3);  // "0.0118", "104", "1.2e-05": never more than asked for
+std::string nats(double value);                          // a KL divergence: three digits, two below 0.001
 std::string percent(double share, int digits = 1);        // 0.731 -> "73.1 %"
 std::string signed_percent(double share, int digits = 1); // "−3.7 %", with a true minus sign
 std::string signed_points(double share);                  // "−3.7 pt"

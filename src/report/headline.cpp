@@ -60,12 +60,6 @@ std::string speed_phrase(const ReportData& data, const Variant& v) {
   return s ? fmt::format(", decoding {:.1f} times as fast", *s) : "";
 }
 
-std::string tests_phrase(const Variant& v) {
-  Maybe detectable;
-  for (const auto& t : v.tests)
-    if (t.detectable) detectable = std::max(detectable.value_or(0), *t.detectable);
-  return detectable ? fmt::format(" (the tests could have seen a loss of {:.1f} points)", *detectable * 100) : "";
-}
 }  // namespace
 
 const Variant* recommended(const ReportData& data) {
@@ -75,7 +69,7 @@ const Variant* recommended(const ReportData& data) {
 
 std::string headline(const ReportData& data) {
   if (const Variant* v = smallest_without_loss(data))
-    return fmt::format("{} is the smallest variant without a significant loss{}: {}{}.", v->label, tests_phrase(*v), size_phrase(data, *v), speed_phrase(data, *v));
+    return fmt::format("{} is the smallest variant without a significant loss: {}{}.", v->label, size_phrase(data, *v), speed_phrase(data, *v));
   size_t tested = 0, lost = 0, quantized = 0;
   for (const auto& v : data.variants) {
     quantized += !v.is_reference;
@@ -85,9 +79,8 @@ std::string headline(const ReportData& data) {
   const std::string losses = tested && lost == tested ? fmt::format("Every tested variant ({}) loses significantly against its reference. ", tested) : "";
   if (const Variant* v = best_of(data, lower_kld, has_kld)) {
     const std::string size = v->bytes ? " (" + size_phrase(data, *v) + ")" : "";
-    const std::string caveat = tested ? "" : " No paired test of answers is in these records, so this says nothing about a loss in tasks.";
-    return fmt::format("{}{} stays closest to the original: mean KL divergence {} nats{}{}.{}", losses, v->label, decimals(*v->kld()->value), size,
-                       speed_phrase(data, *v), caveat);
+    return fmt::format("{}{} stays closest to the original: mean KL divergence {} nats{}{}.", losses, v->label, decimals(*v->kld()->value), size,
+                       speed_phrase(data, *v));
   }
   if (!losses.empty()) return losses.substr(0, losses.size() - 1);
   if (quantized == 0)
@@ -96,6 +89,21 @@ std::string headline(const ReportData& data) {
   if (!small) return fmt::format("{} variants; their records hold no sizes, so there is nothing to rank.", data.variants.size());
   return fmt::format("{} is the smallest of {} variants: {}{}. Quality was not measured in these records.", small->label, data.variants.size(),
                      size_phrase(data, *small), speed_phrase(data, *small));
+}
+
+std::string caveat(const ReportData& data) {
+  const Variant* v = recommended(data);
+  if (!v) return "";
+  if (verdict_of(*v) == Verdict::Untested) return "No paired test of answers is in these records, so this says nothing about a loss in tasks.";
+  size_t tested = 0;
+  for (const auto& one : data.variants) tested += !one.is_reference && verdict_of(one) != Verdict::Untested;
+  Maybe detectable;
+  for (const auto& t : v->tests)
+    if (t.detectable) detectable = std::max(detectable.value_or(0), *t.detectable);
+  std::string out = fmt::format("{} variant{} tested against the reference at the 5 % level, adjusted for {} tests.", tested, tested == 1 ? " was" : "s were",
+                                std::count_if(data.tests.begin(), data.tests.end(), [](const PairedTest& t) { return t.p.has_value(); }));
+  if (detectable) out += fmt::format(" A loss of less than {:.1f} points could have gone unseen.", *detectable * 100);
+  return out;
 }
 
 std::vector<Tile> key_figures(const ReportData& data) {

@@ -32,6 +32,7 @@ std::string opening(const ReportData& data) {
   const std::string from = data.sources.empty() ? "" : data.sources.front().started.substr(0, 10), to = data.sources.empty() ? "" : data.sources.back().started.substr(0, 10);
   std::string out = "<header>\n<p class=\"kicker\">teeny report \u00b7 " + fmt::format("{} record{}, ", data.sources.size(), data.sources.size() == 1 ? "" : "s") +
                     escape_html(from == to ? from : from + " to " + to) + "</p>\n<h1>" + escape_html(data.title) + "</h1>\n<p class=\"headline\">" + escape_html(data.headline) + "</p>\n";
+  if (!data.caveat.empty()) out += "<p class=\"caveat\">" + escape_html(data.caveat) + "</p>\n";
   const auto tiles = key_figures(data);
   if (tiles.size() > 1) {
     out += "<ul class=\"tiles\">\n";
@@ -60,40 +61,58 @@ std::string cell_html(const ReportData& data, const Variant& v, const Column& co
   return out + "</td>";
 }
 
-std::string variant_section(const Page& page) {
-  std::vector<const Column*> shown;
-  for (const auto& c : page.columns)
-    if (!c.csv_only && c.fold.empty()) shown.push_back(&c);
-  const auto folded_of = [&](const Column* column) -> const Column* {
-    for (size_t i = size_t(column - page.columns.data()) + 1; i < page.columns.size(); ++i) {
-      if (!page.columns[i].fold.empty()) return &page.columns[i];
-      if (!page.columns[i].csv_only) return nullptr;
-    }
-    return nullptr;
-  };
-  std::string out = "<section>\n<h2>All variants</h2>\n<p class=\"lead\">Each row is one model file; reductions and retention are against the reference.</p>\n"
-                    "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"All variants\">\n<table>\n<thead>\n<tr class=\"groups\">";
+// The second line of `column`: a folded column right after it.
+const Column* folded_into(const Page& page, const Column* column) {
+  for (size_t i = size_t(column - page.columns.data()) + 1; i < page.columns.size(); ++i) {
+    if (!page.columns[i].fold.empty()) return &page.columns[i];
+    if (!page.columns[i].csv_only) return nullptr;
+  }
+  return nullptr;
+}
+
+std::string group_row(const std::vector<const Column*>& shown) {
+  std::string out = "<tr class=\"groups\">";
   for (size_t i = 0; i < shown.size();) {
     size_t span = 1;
     while (i + span < shown.size() && !shown[i]->group.empty() && shown[i + span]->group == shown[i]->group) ++span;
-    const bool worth = span > 1 || shown[i]->id.starts_with(shown[i]->group);
+    const bool worth = span > 1 || (!shown[i]->group.empty() && shown[i]->id.starts_with(shown[i]->group));
     out += fmt::format("<th colspan=\"{}\">", span) + (worth ? escape_html(shown[i]->group) : "") + "</th>";
     i += span;
   }
-  out += "</tr>\n<tr>";
+  return out + "</tr>\n";
+}
+
+std::string variant_table(const Page& page, const std::vector<const Column*>& shown, const char* title) {
+  std::string out = fmt::format("<h3 class=\"part\">{}</h3>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\">\n<table>\n<thead>\n", title, title) + group_row(shown) + "<tr>";
   for (const auto* c : shown) out += fmt::format("<th scope=\"col\"{}>", c->numeric ? " class=\"n\"" : "") + escape_html(c->title) + "</th>";
   out += "</tr>\n</thead>\n<tbody>\n";
   for (size_t i = 0; i < page.data.variants.size(); ++i) {
     const Variant& v = page.data.variants[i];
     out += v.is_reference ? "<tr class=\"reference\">" : "<tr>";
     for (const auto* c : shown) {
-      const Column* fold = folded_of(c);
+      const Column* fold = folded_into(page, c);
       const std::string folded = fold && !fold->cells[i].text.empty() ? fold->cells[i].text + fold->fold : "";
       out += cell_html(page.data, v, *c, c->cells[i], folded);
     }
     out += "</tr>\n";
   }
-  return out + "</tbody>\n</table>\n</div>\n</section>\n";
+  return out + "</tbody>\n</table>\n</div>\n";
+}
+
+// Two tables of the same rows, so that a desktop shows each without scrolling.
+std::string variant_section(const Page& page) {
+  std::vector<const Column*> cost, quality;
+  bool text_reached = false;
+  for (const auto& c : page.columns) {
+    text_reached = text_reached || c.group == "Text" || (!c.group.empty() && c.id.starts_with(c.group));
+    if (c.csv_only || !c.fold.empty()) continue;
+    if (c.id == "variant") quality.push_back(&c);
+    (text_reached ? quality : cost).push_back(&c);
+  }
+  std::string out = "<section>\n<h2>All variants</h2>\n<p class=\"lead\">Each row is one model file. Reductions, retained scores and differences are against the reference, which is shaded.</p>\n" +
+                    variant_table(page, cost, "What it costs");
+  if (quality.size() > 1) out += variant_table(page, quality, "What it keeps");
+  return out + "</section>\n";
 }
 
 std::string table_html(const TextTable& table, const char* label, const char* marked_class) {

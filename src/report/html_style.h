@@ -12,6 +12,7 @@ a{color:var(--accent)}
 .kicker{margin:0 0 10px;font-size:13.5px;color:var(--muted)}
 h1{margin:0;font-size:19px;line-height:1.35;font-weight:600;overflow-wrap:anywhere}
 .headline{margin:14px 0 0;max-width:30em;font-size:31px;line-height:1.26;font-weight:650;letter-spacing:-.018em;text-wrap:balance;overflow-wrap:anywhere}
+.caveat{margin:12px 0 0;max-width:44em;color:var(--muted);font-size:15px}
 .tiles{display:flex;flex-wrap:wrap;gap:20px 56px;margin:32px 0 0;padding:0;list-style:none}
 .tiles b{display:block;font-size:27px;line-height:1.2;font-weight:650;letter-spacing:-.015em}
 .tiles span{display:block;font-size:14px}
@@ -44,6 +45,7 @@ figure h3{margin:0 0 10px;font-size:16.5px;line-height:1.3}
 figure svg{display:block;width:100%;height:auto;overflow:visible}
 figure svg text{font-variant-numeric:tabular-nums}
 figure .phone{display:none}
+h3.part{margin:26px 0 2px;font-size:16px}
 figcaption{margin-top:10px;font-size:13.5px;line-height:1.45;color:var(--muted);max-width:62em}
 ul.notes{margin:12px 0 0;padding-left:20px;font-size:14.5px;max-width:56em}
 ul.notes li{margin:5px 0;overflow-wrap:anywhere}

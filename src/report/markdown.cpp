@@ -56,7 +56,7 @@ void put_list(std::string& out, const char* title, const std::vector<std::string
 
 std::vector<OutputText> render_markdown(const Page& page) {
   const ReportData& data = page.data;
-  std::string out = "# " + escape_markdown(data.title) + "\n\n**" + escape_markdown(data.headline) + "**\n\n## Variants\n\n";
+  std::string out = "# " + escape_markdown(data.title) + "\n\n**" + escape_markdown(data.headline) + "**\n\n" + (data.caveat.empty() ? "" : escape_markdown(data.caveat) + "\n\n") + "## Variants\n\n";
   put_table(out, variant_table(page));
   if (const auto tests = test_table(data); !tests.rows.empty()) out += "## Paired tests against the reference\n\n", put_table(out, tests);
   out += "## Pictures\n\n";

@@ -1,6 +1,7 @@
 #include "teeny/report/report.h"
 
 #include <filesystem>
+#include <fstream>
 
 #include "report/format.h"
 #include "report/renderers.h"
@@ -21,8 +22,9 @@ void draw(DrawnPicture& p, const ReportData& data) {
   p.narrow = p.kind->build(data, kPhoneWidth);
   p.inline_wide = to_svg(*p.wide.scene, p.wide.title, p.wide.caption, SvgUse::Inline);
   p.inline_narrow = p.narrow.scene ? to_svg(*p.narrow.scene, p.wide.title, p.wide.caption, SvgUse::Inline) : p.inline_wide;
-  p.svg = to_svg(*p.wide.scene, p.wide.title, p.wide.caption, SvgUse::File);
-  if (can_draw_png()) p.png = to_png(*p.wide.scene, kPngScale);
+  const Scene file = with_title(*p.wide.scene, p.wide.title, p.wide.caption);
+  p.svg = to_svg(file, p.wide.title, p.wide.caption, SvgUse::File);
+  if (can_draw_png()) p.png = to_png(file, kPngScale);
 }
 
 std::string made_title(const ReportData& data) {
@@ -53,6 +55,21 @@ Json summary_of(const ReportData& data, size_t records, const std::vector<std::s
           {"variants", variants}, {"claims", claims}, {"omitted", omitted}};
 }
 
+// A report can be made again at any time: its files are renamed into place, but not forced to the disk one by one (two dozen
+// fsyncs would take longer than everything else).
+void write_quickly(const std::string& path, const std::string& bytes) {
+  const std::string part = path + ".part";
+  std::ofstream out(part, std::ios::binary | std::ios::trunc);
+  out.write(bytes.data(), std::streamsize(bytes.size()));
+  out.close();
+  std::error_code error;
+  if (out) std::filesystem::rename(part, path, error);
+  if (out && !error) return;
+  std::error_code ignored;
+  std::filesystem::remove(part, ignored);
+  throw device_error("report", path, "writing {} failed; check the free space and permissions there, or choose another --out", human_bytes(bytes.size()));
+}
+
 void make_directories(const std::string& directory) {
   std::error_code error;
   std::filesystem::create_directories(path_join(directory, "pictures"), error);
@@ -75,7 +92,7 @@ ReportResult write_report(const std::vector<Json>& records, const std::string& o
   for (const auto& renderer : renderers())
     for (const auto& file : renderer.render(page)) {
       const std::string path = path_join(out_directory, file.name);
-      write_file(path, file.bytes);
+      write_quickly(path, file.bytes);
       result.files.push_back(path);
     }
   result.summary = summary_of(data, records.size(), result.files, page);

@@ -72,6 +72,30 @@ Shape& Scene::marker(int index, Point c, double r, Role fill) {
   }
 }
 
+void Scene::append(const Scene& other, double dx, double dy) {
+  for (Shape s : other.shapes_) {
+    for (auto& p : s.points) p.x += dx, p.y += dy;
+    shapes_.push_back(std::move(s));
+  }
+}
+
+Scene with_title(const Scene& scene, const std::string& title, const std::string& caption) {
+  constexpr double margin = 24, top = 56, line = 17, size = 12;
+  std::vector<std::string> lines(1);
+  for (size_t at = 0; at < caption.size();) {
+    const size_t end = std::min(caption.find(' ', at), caption.size());
+    const std::string word = caption.substr(at, end - at);
+    if (!lines.back().empty() && text_width(lines.back() + " " + word, size) > scene.width()) lines.emplace_back();
+    lines.back() += (lines.back().empty() ? "" : " ") + word;
+    at = end + 1;
+  }
+  Scene out(scene.width() + 2 * margin, scene.height() + top + 12 + line * double(lines.size()) + margin);
+  out.text({margin, 34}, fit_text(title, 17, scene.width()), 17, Role::Text).bold = true;
+  out.append(scene, margin, top);
+  for (size_t i = 0; i < lines.size(); ++i) out.text({margin, top + scene.height() + 24 + line * double(i)}, lines[i], size, Role::Muted);
+  return out;
+}
+
 double text_width(std::string_view text, double size) {
   double em = 0;
   for (const char c : text) {

@@ -40,6 +40,7 @@ class Scene {
   Shape& rect(double x, double y, double width, double height, Role fill, double radius = 0);
   Shape& circle(Point centre, double radius, Role fill);
   Shape& text(Point at, std::string text, double size = 12, Role fill = Role::Text, Anchor anchor = Anchor::Start);
+  void append(const Scene& other, double dx, double dy);
   // Shape number `index` of a fixed list (circle, square, diamond, triangles...), about `radius` large.
   Shape& marker(int index, Point centre, double radius, Role fill);
 
@@ -51,6 +52,9 @@ class Scene {
 
 double text_width(std::string_view text, double size);  // an estimate, a little generous
 std::string fit_text(std::string_view text, double size, double width);  // cut with an ellipsis when too wide
+
+// The scene as a file of its own: margins, title above, caption below in as many lines as it needs.
+Scene with_title(const Scene& scene, const std::string& title, const std::string& caption);
 
 enum class SvgUse { Inline, File };  // Inline: colours are CSS variables of the page; File: light colours, stands alone
 std::string to_svg(const Scene& scene, const std::string& title, const std::string& description, SvgUse use);

@@ -34,7 +34,7 @@ std::vector<Metric> metrics_of(const ReportData& data) {
   all.push_back({"Decode", "tokens/s, more is better", [](const Variant& v) { return v.speed(Phase::Decode) ? v.speed(Phase::Decode)->median : Maybe(); }});
   all.push_back({"Energy", "joules a token, less is better", [](const Variant& v) { return v.joules_per_token; }});
   all.push_back({"Perplexity", "less is better", [](const Variant& v) { return v.perplexity() ? v.perplexity()->value : Maybe(); }, [](double v) { return decimals(v, 4); }});
-  all.push_back({"KL divergence", "nats, less is better", [](const Variant& v) { return v.kld() ? v.kld()->value : Maybe(); }});
+  all.push_back({"KL divergence", "nats, less is better", [](const Variant& v) { return v.kld() ? v.kld()->value : Maybe(); }, nats});
   for (const auto& title : data.code_tasks) {
     Metric m{title, "%, more is better", [title](const Variant& v) { return v.task(title) && v.task(title)->value ? Maybe(*v.task(title)->value * 100) : Maybe(); }};
     m.interval = [title](const Variant& v) -> std::optional<Interval> {
@@ -176,13 +176,15 @@ Picture error_bars(const ReportData& data, double width) {
   for (const auto& [category, n] : totals)
     if (n > 0) order.emplace_back(-n, category);
   std::sort(order.begin(), order.end());
-  constexpr size_t kMost = 7;
+  // Hues that no method has come first.
+  constexpr Role kCategoryRoles[] = {Role::Series6, Role::Series7, Role::Series5, Role::Series4, Role::Series3, Role::Series2, Role::Series1};
+  constexpr size_t kMost = std::size(kCategoryRoles);
   const bool folded = order.size() > kMost;
   if (folded) order.resize(kMost - 1);
   label = std::min(label, narrow(width) ? 110.0 : 220.0);
   Scene scene(width, 60);
   std::vector<std::pair<Role, std::string>> entries;
-  for (size_t i = 0; i < order.size(); ++i) entries.emplace_back(Role::Series1 + int(i), order[i].second);
+  for (size_t i = 0; i < order.size(); ++i) entries.emplace_back(kCategoryRoles[i], order[i].second);
   if (folded) entries.emplace_back(Role::Series0, "other");
   double y = draw_legend(scene, entries, 0, 2, false) + 6;
   const double x = label + 14, room = width - x - 44;

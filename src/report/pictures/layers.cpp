@@ -30,7 +30,7 @@ void draw_panel(Scene& scene, const ReportData& data, const Variant& v, const st
   for (const auto& [layer, e] : errors) mean += e / double(errors.size());
   scene.text({x, y + 12}, fit_text(v.label, 12.5, width * 0.6), 12.5, Role::Text).bold = true;
   scene.text({x + width, y + 12}, "mean " + decimals(mean), 11.5, Role::Muted, Anchor::End);
-  Axis axis = make_axis({top}, false, true, 2);
+  Axis axis = make_axis({top}, false, true, 3);
   axis.from = y + 24 + height, axis.to = y + 24;
   const double left = x + 36, step = (width - 36) / double(layers);
   for (double t : axis.ticks) {
@@ -67,8 +67,8 @@ Picture layer_bars(const ReportData& data, double width) {
   Scene scene(width, band * double(rows) + 18);
   for (size_t i = 0; i < panels.size(); ++i)
     draw_panel(scene, data, *panels[i].first, panels[i].second, layers, top, double(i % columns) * (panel + gap), double(i / columns) * band, panel);
-  scene.text({width / 2, band * double(rows) + 10}, "Decoder layer (across), relative weight error ||W \u2212 Q|| / ||W|| (up)", 12, Role::Muted, Anchor::Middle);
-  if (narrow(width)) scene.set_height(scene.height() + 2);
+  const char* axes = narrow(width) ? "Across: decoder layer. Up: relative weight error." : "Decoder layer (across), relative weight error ||W \u2212 Q|| / ||W|| (up)";
+  scene.text({width / 2, band * double(rows) + 10}, axes, 12, Role::Muted, Anchor::Middle);
   out.scene = std::move(scene);
   out.caption = "Root mean square over the tensors of each layer, weighted by their bytes; all panels share one scale. " +
                 std::string(known > kMostPanels ? fmt::format("The first {} of {} variants are drawn. ", kMostPanels, known) : "") + from_records(data, "quantize", panels.size());

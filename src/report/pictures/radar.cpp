@@ -71,13 +71,13 @@ std::vector<Spoke> spokes_of(const ReportData& data, const std::vector<const Var
   add_spoke(out, shown, {"Size", {}, true, false, bytes}, [](const Variant& v) { return v.bytes; });
   add_spoke(out, shown, {"Peak memory", {}, true, false, bytes}, [](const Variant& v) { return v.peak_memory; });
   for (auto phase : {Phase::Prefill, Phase::Decode})
-    add_spoke(out, shown, {phase == Phase::Prefill ? "Prefill, tokens/s" : "Decode, tokens/s", {}}, [phase](const Variant& v) { return v.speed(phase) ? v.speed(phase)->median : Maybe(); });
+    add_spoke(out, shown, {phase == Phase::Prefill ? "Prefill" : "Decode", {}, false, false, [](double v) { return decimals(v) + "/s"; }}, [phase](const Variant& v) { return v.speed(phase) ? v.speed(phase)->median : Maybe(); });
   if (!data.code_tasks.empty()) {
     const auto& task = data.code_tasks.front();
     add_spoke(out, shown, {task, {}, false, false, [](double v) { return percent(v); }}, [&](const Variant& v) { return v.task(task) ? v.task(task)->value : Maybe(); });
   }
   add_spoke(out, shown, {"Perplexity", {}, true, true, [](double v) { return decimals(v, 4); }}, [](const Variant& v) { return v.perplexity() ? v.perplexity()->value : Maybe(); });
-  add_spoke(out, shown, {"KL divergence", {}, true, true}, [](const Variant& v) { return v.kld() ? v.kld()->value : Maybe(); });
+  add_spoke(out, shown, {"KL divergence", {}, true, true, nats}, [](const Variant& v) { return v.kld() ? v.kld()->value : Maybe(); });
   return out;
 }
 
@@ -151,7 +151,7 @@ Picture radar(const ReportData& data, double width) {
   draw(scene, data, shown, spokes, {width / 2, top + (scene.height() - top) / 2 + 4}, radius);
   out.scene = std::move(scene);
   out.caption = "One variant of each series, at the most common bit width where there is one. Every axis runs from the worst of those shown (inner ring) to the best (rim), in the range "
-                "written under its name: small differences are stretched, the table has the values. " + from_records(data, "quantize, bench and eval", shown.size());
+                "written under its name (speeds in tokens/s): small differences are stretched, the table has the values. " + from_records(data, "quantize, bench and eval", shown.size());
   return out;
 }
 

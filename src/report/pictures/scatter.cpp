@@ -1,7 +1,7 @@
 // Quality, speed and divergence against compression, with the Pareto front.
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <numbers>
 
 #include "report/format.h"
 #include "report/pictures/picture.h"
@@ -47,7 +47,7 @@ std::vector<Mark> pareto(std::vector<Mark> marks, bool high_is_good) {
 void draw_axes(Scene& scene, const Plot& plot, const Axis& x, const Axis& y) {
   for (double t : y.ticks) {
     scene.line({x.from, y.at(t)}, {x.to, y.at(t)}, Role::Grid);
-    scene.text({x.from - 8, y.at(t) + 4}, plot.show_y(t), 11.5, Role::Muted, Anchor::End);
+    scene.text({x.from - 8, y.at(t) + 4}, fmt::format("{:g}", t), 11.5, Role::Muted, Anchor::End);
   }
   for (double t : x.ticks) {
     scene.line({x.at(t), y.from}, {x.at(t), y.from + 4}, Role::Axis);
@@ -58,18 +58,45 @@ void draw_axes(Scene& scene, const Plot& plot, const Axis& x, const Axis& y) {
   scene.text({14, (y.from + y.to) / 2}, plot.y_title, 12, Role::Muted, Anchor::Middle).turned = true;
 }
 
+std::vector<Box> places_for(double px, double py, double w, double height) {
+  std::vector<Box> out{{px + 10, py - 7, w, height},      {px - 10 - w, py - 7, w, height}, {px - w / 2, py - 24, w, height}, {px - w / 2, py + 10, w, height},
+                       {px + 8, py - 21, w, height},      {px + 8, py + 8, w, height},      {px - 8 - w, py - 21, w, height}, {px - 8 - w, py + 8, w, height}};
+  for (double far : {34.0, 52.0, 72.0})  // farther away, with a leader
+    for (int turn = 0; turn < 12; ++turn) {
+      const double angle = turn * std::numbers::pi / 6, cx = px + (far + w / 3) * std::cos(angle), cy = py + far * std::sin(angle);
+      out.push_back({cx - w / 2, cy - height / 2, w, height});
+    }
+  return out;
+}
+
+constexpr size_t kWithoutLeader = 8;
+
+// Whether a leader would run over another mark or label; its own mark lies within the first pixels.
+bool crosses(Point from, Point to, const std::vector<Box>& taken) {
+  const double length = std::hypot(to.x - from.x, to.y - from.y);
+  for (double at = 14; at < length - 1; at += 3) {
+    const Box dot{from.x + (to.x - from.x) * at / length, from.y + (to.y - from.y) * at / length, 1, 1};
+    if (std::any_of(taken.begin(), taken.end(), [&](const Box& o) { return dot.hits(o); })) return true;
+  }
+  return false;
+}
+
 // Each label goes to the first free place around its mark; one without a free place stays in the tooltip and the table.
 void draw_labels(Scene& scene, const Plot& plot, const Axis& x, const Axis& y, std::vector<Box> taken) {
   constexpr double size = 11.5, height = 14;
   for (const auto& m : plot.marks) {
     const double px = x.at(m.x), py = y.at(m.y), w = text_width(m.variant->label, size);
-    const Box places[] = {{px + 10, py - 7, w, height},      {px - 10 - w, py - 7, w, height},  {px - w / 2, py - 24, w, height},
-                          {px - w / 2, py + 10, w, height},  {px + 8, py - 21, w, height},      {px + 8, py + 8, w, height},
-                          {px - 8 - w, py - 21, w, height},  {px - 8 - w, py + 8, w, height},   {px - w / 2, py - 38, w, height},
-                          {px - w / 2, py + 24, w, height}};
-    for (const auto& box : places) {
-      const bool inside = box.x >= x.from && box.x + box.w <= scene.width() && box.y >= y.to - 12 && box.y + box.h <= y.from;
+    const auto places = places_for(px, py, w, height);
+    for (size_t i = 0; i < places.size(); ++i) {
+      const Box& box = places[i];
+      const bool inside = box.x >= x.from + 2 && box.x + box.w <= scene.width() && box.y >= y.to - 12 && box.y + box.h <= y.from - 1;
       if (!inside || std::any_of(taken.begin(), taken.end(), [&](const Box& o) { return box.hits(o); })) continue;
+      if (i >= kWithoutLeader) {
+        const Point end{std::clamp(px, box.x, box.x + box.w), std::clamp(py, box.y + 1, box.y + box.h - 1)};
+        const double length = std::hypot(end.x - px, end.y - py);
+        if (crosses({px, py}, end, taken)) continue;
+        if (length > 12) scene.line({px + (end.x - px) * 8 / length, py + (end.y - py) * 8 / length}, end, Role::Axis);
+      }
       scene.text({box.x, box.y + 11}, m.variant->label, size, Role::Text);
       taken.push_back(box);
       break;
@@ -122,7 +149,7 @@ Scene draw_scatter(const ReportData& data, const Plot& plot, double width) {
       if (t >= x.low && t <= x.high && !(narrow(width) && (t == 5 || t == 12 || t == 24))) x.ticks.push_back(t);
   }
   double label = 0;
-  for (double t : y.ticks) label = std::max(label, text_width(plot.show_y(t), 11.5));
+  for (double t : y.ticks) label = std::max(label, text_width(fmt::format("{:g}", t), 11.5));
   x.from = 26 + label + 8, x.to = width - 12;
   y.from = height - 46, y.to = top;
   draw_axes(scene, plot, x, y);
@@ -138,7 +165,11 @@ Plot start(const ReportData& data, const char* y_title) {
   return plot;
 }
 
-const char* kFront = "The dashed line joins the Pareto front: variants that no other beats in both directions.";
+std::string front_sentence(const Plot& plot) {
+  const auto front = pareto(plot.marks, plot.high_is_good);
+  if (front.size() == 1 && plot.marks.size() > 1) return front[0].variant->label + " is the best in both directions: the Pareto front is this one point.";
+  return "The dashed line joins the Pareto front: variants that no other beats in both directions.";
+}
 
 Picture finish(const ReportData& data, const Plot& plot, double width, std::string title, std::string caption, const char* missing) {
   Picture out{std::move(title), std::move(caption), std::nullopt, ""};
@@ -155,7 +186,7 @@ Picture speed_scatter(const ReportData& data, double width) {
     if (const auto* c = v.speed(Phase::Decode))
       if (const auto x = x_of(v, plot.x_is_bytes)) plot.marks.push_back({&v, *x, *c->median, std::nullopt});
   return finish(data, plot, width, "Speed against compression",
-                fmt::format("Median decode speed, measured: {}. Higher and further left is better. {} {}", data.decode_case, kFront, from_records(data, "bench", plot.marks.size())),
+                fmt::format("Median decode speed, measured: {}. Higher and further left is better. {} {}", data.decode_case, front_sentence(plot), from_records(data, "bench", plot.marks.size())),
                 "no record holds a measured decode speed together with a size");
 }
 
@@ -173,7 +204,7 @@ Picture score_scatter(const ReportData& data, double width) {
     plot.marks.push_back({&v, *x, *t->value * 100, interval});
   }
   return finish(data, plot, width, "Quality against compression",
-                fmt::format("{} with 95 % intervals. Higher and further left is better. {} {}", task, kFront, from_records(data, "eval", plot.marks.size())),
+                fmt::format("{} with 95 % intervals. Higher and further left is better. {} {}", task, front_sentence(plot), from_records(data, "eval", plot.marks.size())),
                 "no record holds a pass@k score together with a size");
 }
 
@@ -189,7 +220,7 @@ Picture kld_scatter(const ReportData& data, double width) {
     plot.marks.push_back({&v, *x, *t->value, interval});
   }
   return finish(data, plot, width, "Divergence from the original against compression",
-                fmt::format("Mean KL(original || variant) a token, with 95 % intervals. Lower and further left is better; the original itself would be 0. {} {}", kFront,
+                fmt::format("Mean KL(original || variant) a token, with 95 % intervals. Lower and further left is better; the original itself would be 0. {} {}", front_sentence(plot),
                             from_records(data, "eval", plot.marks.size())),
                 "no record holds a KL divergence together with a size");
 }
