@@ -49,9 +49,15 @@ const Variant* smallest_without_loss(const ReportData& data) {
 bool has_kld(const Variant& v) { return v.kld() != nullptr; }
 bool lower_kld(const Variant& a, const Variant& b) { return *a.kld()->value < *b.kld()->value; }
 
+// A number and its unit stay on one line.
+std::string kept_together(std::string text) {
+  if (const auto at = text.find(' '); at != std::string::npos) text = text.substr(0, at) + "\u00A0" + text.substr(at + 1);
+  return text;
+}
+
 std::string size_phrase(const ReportData& data, const Variant& v) {
-  std::string out = human_bytes(uint64_t(v.bytes.value_or(0)));
-  if (const auto r = size_reduction(data, v)) out += fmt::format(" instead of {}", human_bytes(uint64_t(*data.reference_of(v)->bytes)));
+  std::string out = kept_together(human_bytes(uint64_t(v.bytes.value_or(0))));
+  if (const auto r = size_reduction(data, v)) out += fmt::format(" instead of {}", kept_together(human_bytes(uint64_t(*data.reference_of(v)->bytes))));
   return out;
 }
 

@@ -20,7 +20,7 @@ h1{margin:0;font-size:19px;line-height:1.35;font-weight:600;overflow-wrap:anywhe
 .notice{margin:28px 0 0;padding:10px 14px;border-left:3px solid var(--bad);background:var(--tint);font-size:14.5px}
 h2{margin:64px 0 6px;font-size:21px;line-height:1.3;letter-spacing:-.01em}
 h2+p.lead{margin:0 0 18px;color:var(--muted);font-size:14.5px;max-width:46em}
-.scroll{overflow-x:auto;margin:0 -40px;padding:0 40px;-webkit-overflow-scrolling:touch}
+.scroll{overflow-x:auto;-webkit-overflow-scrolling:touch}
 .scroll:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 table{border-collapse:separate;border-spacing:0;font-size:14px;line-height:1.35;min-width:100%}
 th,td{padding:9px 11px;text-align:left;vertical-align:top;white-space:nowrap;border-bottom:1px solid var(--grid)}
@@ -56,7 +56,7 @@ footer{margin-top:72px;padding-top:16px;border-top:1px solid var(--grid);font-si
 @media (max-width:920px){.figures{grid-template-columns:1fr}}
 @media (max-width:600px){
 main{padding:28px 20px 56px}
-.scroll{margin:0 -20px;padding:0 20px}
+.scroll{margin-right:-20px}
 .headline{font-size:23px}
 h2{margin-top:48px}
 .tiles{display:grid;grid-template-columns:1fr 1fr;gap:20px}
@@ -65,11 +65,11 @@ h2{margin-top:48px}
 figure .page{display:none}figure .phone{display:block}
 th,td{padding:8px 9px}
 td.first small{max-width:112px}
-.scroll td:first-child,.scroll th:first-child{padding-left:20px;left:-20px;border-right:1px solid var(--grid)}
+.scroll td:first-child,.scroll th:first-child{border-right:1px solid var(--grid)}
 td.first .name{white-space:normal}
-td.first{min-width:122px;max-width:150px}
+td.first{min-width:152px;max-width:160px}
 }
-@media print{body{background:#fff}main{max-width:none;padding:0}.scroll{overflow:visible;margin:0;padding:0}figure{break-inside:avoid}table{font-size:10px}}
+@media print{body{background:#fff}main{max-width:none;padding:0}.scroll{overflow:visible}figure{break-inside:avoid}table{font-size:10px}}
 )css";
 
 }  // namespace teeny::report

@@ -85,35 +85,40 @@ void put_chunk(std::string& out, const char* type, const std::string& body) {
   put_u32(out, uint32_t(crc32(0, reinterpret_cast<const Bytef*>(all.data()), uInt(all.size()))));
 }
 
-// Rows of RGB with the filter "up": rows of flat pictures repeat, so most bytes become 0.
-std::string filtered_rows(const unsigned char* pixels, int width, int height, int stride) {
-  std::string raw(size_t(height) * (size_t(width) * 3 + 1), '\0');
-  char* to = raw.data();
-  for (int y = 0; y < height; ++y) {
-    const auto* row = reinterpret_cast<const uint32_t*>(pixels + ptrdiff_t(y) * stride);
-    const auto* above = y ? reinterpret_cast<const uint32_t*>(pixels + ptrdiff_t(y - 1) * stride) : nullptr;
-    *to++ = 2;
-    for (int x = 0; x < width; ++x) {
-      const uint32_t p = row[x], a = above ? above[x] : 0;
-      *to++ = char((p >> 16) - (a >> 16));
-      *to++ = char((p >> 8) - (a >> 8));
-      *to++ = char(p - a);
-    }
+// One row of RGB with the filter "up": rows of flat pictures repeat, so most bytes become 0.
+void filter_row(std::string& out, const uint32_t* row, const uint32_t* above, int width) {
+  char* to = out.data();
+  *to++ = 2;
+  for (int x = 0; x < width; ++x) {
+    const uint32_t p = row[x], a = above ? above[x] : 0;
+    *to++ = char((p >> 16) - (a >> 16));
+    *to++ = char((p >> 8) - (a >> 8));
+    *to++ = char(p - a);
   }
-  return raw;
 }
 
-std::string deflate_rows(const std::string& raw) {
+// Row by row, so that a picture is in memory once.
+std::string packed_rows(const unsigned char* pixels, int width, int height, int stride) {
   z_stream z{};
-  TEENY_ASSERT(deflateInit2(&z, 2, Z_DEFLATED, 15, 9, Z_RLE) == Z_OK);
-  std::string out(deflateBound(&z, uLong(raw.size())), '\0');
-  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(raw.data()));
-  z.avail_in = uInt(raw.size());
-  z.next_out = reinterpret_cast<Bytef*>(out.data());
-  z.avail_out = uInt(out.size());
-  TEENY_ASSERT(deflate(&z, Z_FINISH) == Z_STREAM_END);
-  out.resize(z.total_out);
+  TEENY_ASSERT(deflateInit2(&z, 1, Z_DEFLATED, 15, 9, Z_DEFAULT_STRATEGY) == Z_OK);
+  std::string row(size_t(width) * 3 + 1, '\0'), out(1 << 16, '\0');
+  size_t used = 0;
+  for (int y = 0; y < height; ++y) {
+    const auto line = [&](int at) { return reinterpret_cast<const uint32_t*>(pixels + ptrdiff_t(at) * stride); };
+    filter_row(row, line(y), y ? line(y - 1) : nullptr, width);
+    z.next_in = reinterpret_cast<Bytef*>(row.data());
+    z.avail_in = uInt(row.size());
+    int status = Z_OK;
+    do {
+      if (used == out.size()) out.resize(out.size() * 2);
+      z.next_out = reinterpret_cast<Bytef*>(out.data() + used);
+      z.avail_out = uInt(out.size() - used);
+      status = deflate(&z, y + 1 == height ? Z_FINISH : Z_NO_FLUSH);
+      used = out.size() - z.avail_out;
+    } while (z.avail_in > 0 || (y + 1 == height && status != Z_STREAM_END));
+  }
   deflateEnd(&z);
+  out.resize(used);
   return out;
 }
 }  // namespace
@@ -140,7 +145,7 @@ std::string to_png(const Scene& scene, double scale) {
   put_u32(density, uint32_t(std::lround(scale * 96 / 0.0254)));  // pixels a metre: keeps its printed size at any scale
   put_u32(density, uint32_t(std::lround(scale * 96 / 0.0254)));
   put_chunk(out, "pHYs", density + '\x01');
-  put_chunk(out, "IDAT", deflate_rows(filtered_rows(cairo_image_surface_get_data(surface.get()), width, height, cairo_image_surface_get_stride(surface.get()))));
+  put_chunk(out, "IDAT", packed_rows(cairo_image_surface_get_data(surface.get()), width, height, cairo_image_surface_get_stride(surface.get())));
   put_chunk(out, "IEND", "");
   return out;
 }

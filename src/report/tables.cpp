@@ -8,10 +8,19 @@ namespace teeny::report {
 namespace {
 std::string maybe(Maybe v, int significant = 3) { return v ? decimals(*v, significant) : ""; }
 std::string count(const std::optional<uint64_t>& n) { return n ? std::to_string(*n) : ""; }
+
+// A column that says the same default in every row says nothing.
+void drop_column_of(TextTable& table, const char* head, const char* value) {
+  const auto at = size_t(std::find(table.head.begin(), table.head.end(), head) - table.head.begin());
+  if (std::any_of(table.rows.begin(), table.rows.end(), [&](const auto& row) { return row[at] != value; })) return;
+  table.head.erase(table.head.begin() + ptrdiff_t(at));
+  table.numeric.erase(table.numeric.begin() + ptrdiff_t(at));
+  for (auto& row : table.rows) row.erase(row.begin() + ptrdiff_t(at));
+}
 }  // namespace
 
 TextTable speed_table(const ReportData& data) {
-  TextTable out{{"Variant", "Kind", "Hardware", "Case", "Prompt", "Generated", "Depth", "Batch", "tokens/s", "±", "First token, ms", "Token p99, ms", "Bandwidth"},
+  TextTable out{{"Variant", "Kind", "Hardware", "Case", "Prompt", "Generated", "Depth", "Batch", "tokens/s", "±", "1st token, ms", "p99, ms", "Bandwidth"},
                 {false, false, false, false, true, true, true, true, true, true, true, true, true}, {}, {}};
   for (bool projected : {false, true})
     for (const auto& v : data.variants)
@@ -24,6 +33,8 @@ TextTable speed_table(const ReportData& data) {
                             c.bandwidth_fraction ? percent(*c.bandwidth_fraction, 0) : ""});
         out.marked.push_back(projected);
       }
+  drop_column_of(out, "Depth", "0");
+  drop_column_of(out, "Bandwidth", "");
   return out;
 }
 

@@ -71,7 +71,7 @@ std::vector<Spoke> spokes_of(const ReportData& data, const std::vector<const Var
   add_spoke(out, shown, {"Size", {}, true, false, bytes}, [](const Variant& v) { return v.bytes; });
   add_spoke(out, shown, {"Peak memory", {}, true, false, bytes}, [](const Variant& v) { return v.peak_memory; });
   for (auto phase : {Phase::Prefill, Phase::Decode})
-    add_spoke(out, shown, {phase == Phase::Prefill ? "Prefill" : "Decode", {}, false, false, [](double v) { return decimals(v) + "/s"; }}, [phase](const Variant& v) { return v.speed(phase) ? v.speed(phase)->median : Maybe(); });
+    add_spoke(out, shown, {phase == Phase::Prefill ? "Prefill" : "Decode", {}, false, false, [](double v) { return decimals(v); }}, [phase](const Variant& v) { return v.speed(phase) ? v.speed(phase)->median : Maybe(); });
   if (!data.code_tasks.empty()) {
     const auto& task = data.code_tasks.front();
     add_spoke(out, shown, {task, {}, false, false, [](double v) { return percent(v); }}, [&](const Variant& v) { return v.task(task) ? v.task(task)->value : Maybe(); });

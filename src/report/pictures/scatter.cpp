@@ -84,7 +84,10 @@ bool crosses(Point from, Point to, const std::vector<Box>& taken) {
 // Each label goes to the first free place around its mark; one without a free place stays in the tooltip and the table.
 void draw_labels(Scene& scene, const Plot& plot, const Axis& x, const Axis& y, std::vector<Box> taken) {
   constexpr double size = 11.5, height = 14;
-  for (const auto& m : plot.marks) {
+  auto order = pareto(plot.marks, plot.high_is_good);  // the front first: its names matter most
+  for (const auto& m : plot.marks)
+    if (std::none_of(order.begin(), order.end(), [&](const Mark& o) { return o.variant == m.variant; })) order.push_back(m);
+  for (const auto& m : order) {
     const double px = x.at(m.x), py = y.at(m.y), w = text_width(m.variant->label, size);
     const auto places = places_for(px, py, w, height);
     for (size_t i = 0; i < places.size(); ++i) {

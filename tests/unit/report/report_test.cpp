@@ -279,6 +279,12 @@ TEST(Report, ManyVariantsAndExtremeFigures) {
     }
   const Written w(records);
   EXPECT_EQ(w.result.summary["variants"].size(), 30u);
+  for (const auto& file : w.result.files) {
+    if (!file.ends_with(".svg")) continue;
+    const std::string svg = read_file(file);
+    EXPECT_EQ(svg.find("\"nan"), std::string::npos) << file;
+    EXPECT_EQ(svg.find("\"inf"), std::string::npos) << file;
+  }
   std::vector<std::string> labels;
   for (const auto& v : w.result.summary["variants"]) labels.push_back(v["variant"]);
   std::sort(labels.begin(), labels.end());
