@@ -6,8 +6,9 @@ namespace teeny {
 namespace {
 
 // (N, G) -> (N, K): each group's number repeated over its columns.
-Tensor spread(const Tensor& per_group, int64_t group, int64_t K) {
-  return per_group.repeat_interleave(group, 1).slice(1, 0, K);
+Tensor spread(const Tensor& per_group, const Grid& grid, int64_t K) {
+  if (grid.g_idx.defined()) return per_group.index_select(1, grid.g_idx);
+  return per_group.repeat_interleave(grid.group, 1).slice(1, 0, K);
 }
 
 }  // namespace
@@ -20,21 +21,27 @@ const Tensor& QuantTensor::part(std::string_view suffix) const {
 
 Tensor decode(const Levels& levels, const Grid& grid) {
   const int64_t K = levels.q.size(1);
+  if (grid.table.defined()) return grid.table.index({levels.q.to(at::kLong)}).mul_(spread(grid.scale, grid, K));
   Tensor w = levels.q.to(at::kFloat);
-  if (grid.zero.defined()) w.sub_(spread(grid.zero, grid.group, K));
-  w.mul_(spread(grid.scale, grid.group, K));
-  if (grid.min.defined()) w.sub_(spread(grid.min, grid.group, K));
+  if (grid.zero.defined()) w.sub_(spread(grid.zero, grid, K));
+  w.mul_(spread(grid.scale, grid, K));
+  if (grid.min.defined()) w.sub_(spread(grid.min, grid, K));
   return w;
 }
 
 Levels nearest(const Tensor& w, const Grid& grid) {
   const int64_t K = w.size(1);
-  const Tensor scale = spread(grid.scale, grid.group, K);
-  Tensor x = grid.min.defined() ? w + spread(grid.min, grid.group, K) : w.clone();
+  const Tensor scale = spread(grid.scale, grid, K);
+  Tensor x = grid.min.defined() ? w + spread(grid.min, grid, K) : w.clone();
   x.div_(scale);
   x.masked_fill_(scale == 0, 0);
+  if (grid.table.defined()) {
+    const int64_t n = grid.table.size(0);
+    const Tensor middles = (grid.table.slice(0, 1, n) + grid.table.slice(0, 0, n - 1)) * 0.5;
+    return {at::bucketize(x, middles, /*out_int32=*/true, /*right=*/true).to(at::kByte)};
+  }
   x.round_();
-  if (grid.zero.defined()) x.add_(spread(grid.zero, grid.group, K));
+  if (grid.zero.defined()) x.add_(spread(grid.zero, grid, K));
   return {x.clamp_(0, grid.hi).to(at::kByte)};
 }
 

@@ -26,7 +26,8 @@ class TensorSink {
 };
 
 // safetensors: one file `model.safetensors` in `directory`, or shards of at most `shard_bytes` (a single larger tensor
-// gets a shard of its own) plus model.safetensors.index.json. Tensors stand in the order of `tensors`.
+// gets a shard of its own) plus model.safetensors.index.json. In a file wide types stand first (readers want aligned
+// tensors, as the reference writer gives them), otherwise the order is that of `tensors`.
 std::unique_ptr<TensorSink> create_safetensors_sink(const std::string& directory, const std::vector<TensorSpec>& tensors,
                                                     uint64_t shard_bytes = 5'000'000'000);
 // GGUF v3, alignment 32. `path` gets its name at finish().

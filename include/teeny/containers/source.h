@@ -93,4 +93,10 @@ class TensorSource {
 // file (config.json beside it is used), or a .gguf file (the first of a split opens all). Recognised by content.
 std::unique_ptr<TensorSource> open_source(const std::string& path);
 
+// What a resumed run compares: SHA-256 over names, shapes and dtypes of the tensors, sizes and times of the files.
+std::string fingerprint(const TensorSource& source);
+
+// A name from a file, for messages: control and non-ASCII bytes escaped, cut after `limit` bytes.
+std::string printable(std::string_view text, size_t limit = 120);
+
 }  // namespace teeny

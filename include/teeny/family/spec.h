@@ -10,7 +10,8 @@
 namespace teeny {
 
 struct RopeScaling {
-  std::string type;  // "", "linear", "llama3"; anything else is refused by read_spec, naming it
+  // "", "linear", "llama3"; "factors": a GGUF file's rope_freqs that fit no llama3 parameters. Else refused by name.
+  std::string type;
   double factor = 1, low_freq_factor = 1, high_freq_factor = 4;
   int64_t original_context = 8192;
 };
@@ -23,6 +24,9 @@ struct ModelSpec {
   int64_t hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, intermediate = 0, vocab = 0, context = 0;
   double rms_eps = 1e-6, rope_theta = 10000;
   RopeScaling rope;
+  // head_dim / 2 divisors of the rotary frequencies, filled for "llama3" and "factors" from whichever container: a forward
+  // pass needs only these. GGUF stores them as the F32 tensor rope_freqs.weight. Empty: none.
+  std::vector<float> rope_freq_factors;
   bool tied = false;         // lm_head is embed_tokens
   bool qkv_bias = false, o_bias = false, mlp_bias = false;
   bool qk_norm = false;      // Qwen3: RMS norm on each head of q and k

@@ -21,6 +21,8 @@ struct Grid {
   Tensor zero;         // (N, G) f32, integer-valued, or undefined
   Tensor min;          // (N, G) f32, or undefined
   int64_t group = 0;   // columns a group; G = ceil(cols / group)
+  Tensor g_idx;        // (K) int64: group of each column, or undefined (k / group)
+  Tensor table;        // (hi + 1) f32 ascending: a codebook, value = scale[n,g] * table[q], with neither zero nor min; or undefined
   int hi = 15;
   NamedTensors parts;  // what pack() needs to store the scales (super-block scales, 6-bit sub-scales ...); opaque to methods
 };
@@ -40,7 +42,7 @@ struct QuantTensor {
 using Weight = std::variant<Tensor, QuantTensor>;  // Tensor: (N, K), any float dtype
 
 Tensor decode(const Levels& levels, const Grid& grid);    // (N, K) f32
-Levels nearest(const Tensor& w, const Grid& grid);        // round((w + min) / scale) + zero, half to even, clamped to 0..hi; scale 0 -> zero
+Levels nearest(const Tensor& w, const Grid& grid);        // round((w + min) / scale) + zero, half to even, clamped to 0..hi; scale 0 -> zero; the nearest level of a table
 Grid slice_rows(const Grid& grid, int64_t begin, int64_t end);
 Grid concat_columns(const std::vector<Grid>& grids);      // grids of neighbouring column blocks of the same rows
 

@@ -1,0 +1,160 @@
+#include "judge/sandbox.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include "teeny/core/env.h"
+#include "teeny/core/error.h"
+
+namespace teeny::judge {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kProcessLimit = "32";       // per sandbox; node alone has a dozen threads
+constexpr const char* kTmpBytes = "67108864";     // 64 MiB of /tmp, and nothing else can be written
+constexpr uint64_t kFileBytes = 64ull << 20;
+constexpr rlim_t kOpenFiles = 256;
+// System folders: real directories are bound, links (merged /usr) are made again.
+const char* const kSystemFolders[] = {"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"};
+
+std::vector<std::string> search_path() {
+  std::vector<std::string> out;
+  std::string path = env("PATH").value_or("/usr/local/bin:/usr/bin:/bin");
+  for (size_t at = 0; at <= path.size();) {
+    size_t end = std::min(path.find(':', at), path.size());
+    if (end > at && path[at] == '/') out.push_back(path.substr(at, end - at));
+    at = end + 1;
+  }
+  return out;
+}
+
+std::string find_program(const std::string& name) {
+  std::vector<std::string> folders{"/usr/bin", "/bin", "/usr/local/bin"};
+  for (const std::string& folder : search_path()) folders.push_back(folder);
+  for (const std::string& folder : folders)
+    if (std::string path = folder + "/" + name; access(path.c_str(), X_OK) == 0) return path;
+  return "";
+}
+
+bool is_elf(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  char magic[4] = {};
+  return file.read(magic, 4) && std::string_view(magic, 4) == "\x7f" "ELF";
+}
+
+bool under(const fs::path& path, const char* folder) {
+  return path.string().starts_with(std::string(folder) + "/");
+}
+
+// The installation that holds <root>/bin/<interpreter>; just the file where that would show a whole home or disk.
+std::string installation_root(const fs::path& real) {
+  if (under(real, "/usr") || std::any_of(std::begin(kSystemFolders), std::end(kSystemFolders), [&](const char* f) { return under(real, f); })) return "";
+  fs::path root = real.parent_path().parent_path();
+  bool broad = root == "/" || root == "/root" || root.parent_path() == "/home" || root.string() == env("HOME").value_or("") ||
+               real.parent_path().filename() != "bin";
+  return broad ? real.string() : root.string();
+}
+
+}  // namespace
+
+std::string_view tier_name(Tier tier) {
+  switch (tier) {
+    case Tier::Bubblewrap: return "bubblewrap";
+    case Tier::Landlock: return "landlock";
+    case Tier::Unsandboxed: return "unsandboxed";
+    case Tier::None: break;
+  }
+  return "none";
+}
+
+std::vector<Toolchain> find_toolchains(const Language& language) {
+  std::vector<std::string> tried = language.preferred;
+  for (const std::string& folder : search_path())
+    for (const std::string& name : language.executables) tried.push_back(folder + "/" + name);
+  std::vector<Toolchain> out;
+  for (const std::string& path : tried) {
+    std::error_code error;
+    fs::path real = fs::canonical(path, error);
+    if (error || access(real.c_str(), X_OK) || !is_elf(real)) continue;
+    if (std::any_of(out.begin(), out.end(), [&](const Toolchain& t) { return t.path == real.string(); })) continue;
+    Toolchain t;
+    t.language = &language;
+    t.path = real.string();
+    t.root = installation_root(real);
+    out.push_back(std::move(t));
+  }
+  return out;
+}
+
+Sandbox::Sandbox(Tier tier, const std::vector<Toolchain>& toolchains) : tier_(tier), drop_root_(geteuid() == 0) {
+  for (const Toolchain& t : toolchains)
+    if (!t.root.empty() && std::find(roots_.begin(), roots_.end(), t.root) == roots_.end()) roots_.push_back(t.root);
+  if (tier == Tier::Bubblewrap) {
+    bwrap_ = find_program("bwrap");
+    prlimit_ = find_program("prlimit");
+    if (bwrap_.empty()) throw device_error("judge", "bwrap", "not found; install bubblewrap (apt-get install bubblewrap)");
+    if (prlimit_.empty()) throw device_error("judge", "prlimit", "not found; install util-linux");
+    SeccompFilter filter = make_filter(false);
+    filter_bytes_.assign(reinterpret_cast<const char*>(filter.code.data()), filter.code.size() * sizeof(sock_filter));
+  } else if (tier == Tier::Landlock) {
+    if (landlock_version() == 0) throw device_error("judge", "landlock", "this kernel has none; Linux 5.13 or newer is needed");
+    std::vector<std::string> readable{"/usr", "/etc/ld.so.cache"};
+    readable.insert(readable.end(), std::begin(kSystemFolders), std::end(kSystemFolders));
+    readable.insert(readable.end(), roots_.begin(), roots_.end());
+    ruleset_ = make_landlock_ruleset(readable);
+    basic_ = make_filter(false);
+    strict_ = make_filter(true);
+  }
+}
+
+std::vector<std::string> Sandbox::bwrap_command(const std::vector<std::string>& command) const {
+  std::vector<std::string> a{bwrap_, "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session",
+                             "--cap-drop", "ALL", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", "/tmp",
+                             "--setenv", "LANG", "C.UTF-8", "--setenv", "PYTHONHASHSEED", "0", "--ro-bind", "/usr", "/usr"};
+  for (const char* folder : kSystemFolders) {
+    std::error_code error;
+    fs::file_status status = fs::symlink_status(folder, error);
+    if (fs::is_symlink(status)) a.insert(a.end(), {"--symlink", fs::read_symlink(folder).string(), folder});
+    else if (fs::is_directory(status)) a.insert(a.end(), {"--ro-bind", folder, folder});
+  }
+  a.insert(a.end(), {"--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache", "--ro-bind-try", "/etc/alternatives", "/etc/alternatives"});
+  a.insert(a.end(), {"--proc", "/proc", "--dev", "/dev", "--size", kTmpBytes, "--tmpfs", "/tmp"});
+  for (const std::string& root : roots_) a.insert(a.end(), {"--ro-bind-try", root, root});
+  a.insert(a.end(), {"--remount-ro", "/", "--chdir", "/tmp", "--seccomp", "5", "--", prlimit_, std::string("--nproc=") + kProcessLimit});
+  a.insert(a.end(), command.begin(), command.end());
+  return a;
+}
+
+SpawnPlan Sandbox::plan(const Toolchain& toolchain, const std::vector<std::string>& arguments, const Limits& limits) const {
+  SpawnPlan plan;
+  plan.argv.push_back(toolchain.path);
+  plan.argv.insert(plan.argv.end(), arguments.begin(), arguments.end());
+  auto limit = [&](int what, rlim_t soft, rlim_t hard) { plan.limits.push_back({what, rlimit{soft, hard}}); };
+  limit(RLIMIT_CORE, 0, 0);
+  limit(RLIMIT_FSIZE, kFileBytes, kFileBytes);
+  limit(RLIMIT_NOFILE, kOpenFiles, kOpenFiles);
+  if (limits.address_space) limit(RLIMIT_AS, limits.address_space, limits.address_space);
+  if (limits.cpu_seconds > 0) {  // the soft limit kills by SIGXCPU, the hard one cannot be caught
+    rlim_t seconds = rlim_t(std::ceil(limits.cpu_seconds));
+    limit(RLIMIT_CPU, seconds, seconds + 1);
+  }
+  plan.drop_root = drop_root_;
+  if (tier_ == Tier::Bubblewrap) {
+    plan.argv = bwrap_command(plan.argv);
+    plan.bwrap_filter = filter_bytes_;
+    return plan;
+  }
+  plan.envp = {"PATH=/usr/bin:/bin", "HOME=/", "LANG=C.UTF-8", "PYTHONHASHSEED=0"};
+  if (tier_ == Tier::Landlock) {
+    plan.landlock_ruleset = ruleset_.get();
+    plan.filter = limits.trusted ? basic_ : strict_;
+  }
+  return plan;
+}
+
+}  // namespace teeny::judge

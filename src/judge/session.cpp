@@ -1,0 +1,311 @@
+#include "judge/session.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <random>
+
+#include "judge/watch.h"
+#include "teeny/core/error.h"
+
+namespace teeny::judge {
+namespace {
+
+constexpr size_t kKeep = 32 << 10;
+constexpr uint32_t kMaxFrame = 64u << 20;
+constexpr int kTickMs = 100;           // between looks at the program's use of CPU and memory
+constexpr double kWallFactor = 10, kDriverCpuFactor = 10;
+using Clock = std::chrono::steady_clock;
+
+std::string frame(char kind, std::string_view body) {
+  uint32_t size = uint32_t(body.size() + 1);
+  std::string out(4, '\0');
+  for (int i = 0; i < 4; ++i) out[size_t(i)] = char(size >> (8 * i) & 0xff);
+  out += kind;
+  out += body;
+  return out;
+}
+
+std::string nonce() {
+  std::random_device device;
+  return fmt::format("{:08x}{:08x}{:08x}{:08x}", device(), device(), device(), device());
+}
+
+std::string_view category_of(std::string_view kind) {
+  static const std::pair<std::string_view, std::string_view> table[] = {
+      {"wrong", category::kWrong}, {"syntax", category::kSyntax}, {"truncated", category::kEmpty}, {"name", category::kName},
+      {"type", category::kType}, {"memory", category::kMemory}, {"refused", category::kRefused}, {"unsupported", category::kNotRun}};
+  for (auto& [key, value] : table)
+    if (key == kind) return value;
+  return category::kException;
+}
+
+std::string printable(std::string_view text, size_t limit = 600) {
+  std::string out(text.substr(0, limit));
+  for (char& c : out)
+    if (static_cast<unsigned char>(c) < 32 && c != '\n' && c != '\t') c = ' ';
+  while (!out.empty() && (out.back() == '\n' || out.back() == ' ')) out.pop_back();
+  return out;
+}
+
+// Moves what can be moved without waiting. Returns false when the descriptor is finished.
+bool drain(const Fd& fd, std::string* into, Capture* capture) {
+  char buffer[65536];
+  for (int round = 0; round < 64; ++round) {
+    ssize_t got = read(fd.get(), buffer, sizeof buffer);
+    if (got < 0) return errno == EAGAIN || errno == EINTR;
+    if (got == 0) return false;
+    if (into) into->append(buffer, size_t(got));
+    if (capture) capture->add({buffer, size_t(got)});
+  }
+  return true;
+}
+
+class Session {
+ public:
+  Session(const SessionOptions& options, const Problem& problem, Peer& driver)
+      : options_(options), problem_(problem), driver_(driver), nonce_(nonce()), started_(Clock::now()) {}
+
+  Verdict run(const std::string& source) {
+    start(source);
+    while (!done_) {
+      wait_for_events();
+      handle_frames();
+      if (!done_) check_limits();
+      if (!done_) check_alive();
+    }
+    return finish();
+  }
+
+ private:
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - started_).count(); }
+
+  void start(const std::string& source) {
+    const Language& language = *options_.toolchain->language;
+    if (!driver_.process.alive()) {
+      driver_ = Peer();
+      driver_.process = Process(options_.sandbox->plan(*options_.toolchain, language.driver_arguments(), {0, language.address_space * 2, true}));
+    }
+    worker_.process = Process(options_.sandbox->plan(*options_.toolchain, language.worker_arguments(), {options_.timeout_s, language.address_space, false}));
+    worker_.send('P', netstring(problem_.entry_point) + netstring(source));
+  }
+
+  void decide(std::string_view category, std::string detail) {
+    if (done_) return;
+    done_ = true;
+    verdict_.category = category;
+    verdict_.detail = printable(detail);
+    verdict_.passed = category == category::kPassed;
+    verdict_.ran = category != category::kNotRun;
+    verdict_.timed_out = category == category::kTime;
+  }
+
+  void pump(Peer& peer, pollfd* polled) {
+    Process& p = peer.process;
+    if (polled[0].revents && !peer.sending.empty()) {
+      ssize_t sent = write(p.to.get(), peer.sending.data(), peer.sending.size());
+      if (sent > 0) peer.sending.erase(0, size_t(sent));
+      else if (sent < 0 && errno != EAGAIN && errno != EINTR) peer.sending.clear(), peer.closed = true;
+    }
+    if (polled[1].revents && !drain(p.from, &peer.received, nullptr)) peer.closed = true, p.from.reset();
+    if (polled[2].revents && !drain(p.out, nullptr, &peer.output)) p.out.reset();
+    if (polled[3].revents && !drain(p.err, nullptr, &peer.errors)) p.err.reset();
+    if (polled[4].revents) peer.closed = true;
+  }
+
+  void wait_for_events() {
+    pollfd fds[10];
+    Peer* peers[2] = {&worker_, &driver_};
+    for (int i = 0; i < 2; ++i) {
+      Process& p = peers[i]->process;
+      int numbers[5] = {peers[i]->sending.empty() ? -1 : p.to.get(), p.from.get(), p.out.get(), p.err.get(), p.exited.get()};
+      for (int j = 0; j < 5; ++j) fds[i * 5 + j] = {numbers[j], short(j == 0 ? POLLOUT : POLLIN), 0};
+    }
+    if (poll(fds, 10, kTickMs) <= 0) return;
+    for (int i = 0; i < 2; ++i) pump(*peers[i], fds + i * 5);
+  }
+
+  // Takes one whole frame out of what a peer sent.
+  bool next_frame(Peer& peer, std::string& out) {
+    if (peer.received.size() < 4) return false;
+    uint32_t size = 0;
+    for (int i = 0; i < 4; ++i) size |= uint32_t(static_cast<unsigned char>(peer.received[size_t(i)])) << (8 * i);
+    if (size == 0 || size > kMaxFrame) {
+      if (&peer == &driver_) driver_.process.kill_and_wait();
+      decide(category::kOutput, fmt::format("a value of {} bytes was sent (at most {})", size, kMaxFrame));
+      return false;
+    }
+    if (peer.received.size() < 4 + size_t(size)) return false;
+    out = peer.received.substr(4, size);
+    peer.received.erase(0, 4 + size_t(size));
+    return true;
+  }
+
+  void handle_frames() {
+    std::string f;
+    while (!done_ && next_frame(worker_, f)) from_worker(f);
+    while (!done_ && next_frame(driver_, f)) from_driver(f);
+  }
+
+  void from_worker(const std::string& f) {
+    if (f[0] == 'L' && !loaded_) {
+      loaded_ = true;
+      std::vector<std::string> status = netstrings(std::string_view(f).substr(1));
+      if (status.size() != 3) return decide(category::kException, "the program broke the judge's channel while it loaded");
+      if (status[0] != "ok") return decide(category_of(status[0] == "unsupported" ? "exception" : status[0]), status[1] + ": " + status[2]);
+      driver_.send('J', netstring(nonce_) + netstring(problem_.entry_point) + netstring(problem_.prelude + problem_.prompt) +
+                            netstring(problem_.test) + netstring(std::to_string(options_.timeout_s * kDriverCpuFactor)));
+      driver_busy_ = true;
+    } else if (f[0] == 'R' && calling_) {
+      calling_ = false;
+      driver_.send('R', std::string_view(f).substr(1));
+    } else {
+      decide(category::kWrong, "the program wrote to the judge's channel by itself");
+    }
+  }
+
+  void from_driver(const std::string& f) {
+    if (f[0] == 'C' && driver_busy_ && !calling_) {
+      calling_ = true;
+      worker_.send('C', std::string_view(f).substr(1));
+      return;
+    }
+    std::vector<std::string> fields = netstrings(std::string_view(f).substr(1));
+    if (f[0] != 'V' || fields.size() != 4 || fields[0] != nonce_) {
+      driver_.process.kill_and_wait();
+      return decide(category::kNotRun, "the test process broke its protocol; please report this problem set");
+    }
+    driver_busy_ = false;
+    if (fields[1] == "ok") return decide(category::kPassed, "");
+    decide(category_of(fields[1]), fields[2] + (fields[3].empty() ? "" : ": " + fields[3]));
+  }
+
+  void check_limits() {
+    if (options_.interrupted && options_.interrupted->load()) return decide(category::kNotRun, "interrupted");
+    if (worker_.output.total() + worker_.errors.total() > options_.output_quota)
+      return decide(category::kOutput, fmt::format("printed more than {} bytes", options_.output_quota));
+    if (seconds() > options_.timeout_s * kWallFactor)
+      return decide(category::kTime, fmt::format("{:.1f} s on the wall clock (limit {} times {} s of CPU time)", seconds(), kWallFactor, options_.timeout_s));
+    double now = seconds();
+    if (now - last_look_ < kTickMs * 1e-3 || worker_.closed) return;
+    last_look_ = now;
+    look(false);
+    if (usage_.memory_bytes > options_.memory_bytes) look(true);
+    if (usage_.memory_bytes > options_.memory_bytes)
+      return decide(category::kMemory, fmt::format("used {} MiB (limit {} MiB)", usage_.memory_bytes >> 20, options_.memory_bytes >> 20));
+    if (usage_.cpu_seconds > options_.timeout_s)
+      decide(category::kTime, fmt::format("{:.2f} s of CPU time (limit {} s)", usage_.cpu_seconds, options_.timeout_s));
+  }
+
+  void look(bool precise) {
+    Usage u = tree_usage(worker_.process.pid(), precise);
+    usage_.cpu_seconds = std::max(usage_.cpu_seconds, u.cpu_seconds);
+    usage_.memory_bytes = u.memory_bytes;
+  }
+
+  void check_alive() {
+    if (driver_.closed) {
+      int status = driver_.process.wait();
+      return decide(category::kNotRun, fmt::format("the test process ended (status {}): {}", status, printable(driver_.errors.text())));
+    }
+    if (worker_.closed) decide_death();
+  }
+
+  // The program ended before it had answered everything.
+  void decide_death() {
+    // A grace of one tick: the channel may be closed by a program that lives on.
+    pollfd exited{worker_.process.exited.get(), POLLIN, 0};
+    bool ended = poll(&exited, 1, kTickMs) > 0;
+    int status = ended ? worker_.process.wait() : worker_.process.kill_and_wait();
+    usage_.cpu_seconds = std::max(usage_.cpu_seconds, worker_.process.reaped_cpu_seconds());
+    if (!ended) return decide(category::kException, "the program closed the judge's channel");
+    int signal = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) > 128 ? WEXITSTATUS(status) - 128 : 0;
+    std::string errors = worker_.errors.text();
+    if (signal == SIGXCPU || (signal == SIGKILL && usage_.cpu_seconds >= options_.timeout_s * 0.95))
+      return decide(category::kTime, fmt::format("{:.2f} s of CPU time (limit {} s)", usage_.cpu_seconds, options_.timeout_s));
+    if (errors.find("heap out of memory") != std::string::npos || errors.find("MemoryError") != std::string::npos)
+      return decide(category::kMemory, "out of memory");
+    if (signal == SIGKILL) return decide(category::kMemory, "killed, most likely for memory");
+    if (signal == SIGSYS) return decide(category::kRefused, "killed for a refused system call");
+    if (signal == SIGXFSZ) return decide(category::kOutput, "wrote a file beyond the limit");
+    if (!loaded_ && WIFEXITED(status) && (WEXITSTATUS(status) == kSetupFailed || errors.starts_with("bwrap:")))
+      return decide(category::kNotRun, "the sandbox could not be started: " + errors);
+    decide(category::kException, signal ? fmt::format("ended by signal {}", signal)
+                                        : fmt::format("exited with status {} before it had answered; {}", WEXITSTATUS(status), errors));
+  }
+
+  Verdict finish() {
+    if (worker_.process.alive()) {
+      look(false);
+      worker_.process.kill_and_wait();
+      usage_.cpu_seconds = std::max(usage_.cpu_seconds, worker_.process.reaped_cpu_seconds());
+    }
+    if (driver_busy_) driver_.process.kill_and_wait();  // in the middle of a test: it starts afresh next time
+    verdict_.cpu_seconds = usage_.cpu_seconds;
+    verdict_.wall_seconds = seconds();
+    verdict_.output_bytes = worker_.output.total() + worker_.errors.total();
+    return verdict_;
+  }
+
+  const SessionOptions& options_;
+  const Problem& problem_;
+  Peer& driver_;
+  Peer worker_;
+  std::string nonce_;
+  Clock::time_point started_;
+  bool done_ = false, loaded_ = false, calling_ = false, driver_busy_ = false;
+  double last_look_ = 0;
+  Usage usage_;
+  Verdict verdict_;
+};
+
+}  // namespace
+
+void Capture::add(std::string_view bytes) {
+  total_ += bytes.size();
+  size_t head = std::min(bytes.size(), kKeep - std::min(kKeep, head_.size()));
+  head_.append(bytes.substr(0, head));
+  bytes.remove_prefix(head);
+  if (bytes.size() > kKeep) bytes.remove_prefix(bytes.size() - kKeep), tail_.clear();
+  tail_.append(bytes);
+  if (tail_.size() > 2 * kKeep) tail_.erase(0, tail_.size() - kKeep);
+}
+
+std::string Capture::text() const {
+  std::string tail = tail_.size() > kKeep ? tail_.substr(tail_.size() - kKeep) : tail_;
+  if (total_ <= head_.size() + tail.size()) return head_ + tail;
+  return head_ + "\n[...]\n" + tail;
+}
+
+void Peer::send(char kind, std::string_view body) { sending += frame(kind, body); }
+
+Verdict judge_program(const SessionOptions& options, const Problem& problem, const std::string& source, Peer& driver) {
+  SigpipeBlock block;
+  return Session(options, problem, driver).run(source);
+}
+
+std::string run_command(const Sandbox& sandbox, const Toolchain& toolchain, const std::vector<std::string>& arguments) {
+  Process process(sandbox.plan(toolchain, arguments, {10, toolchain.language->address_space, false}));
+  std::string out;
+  auto deadline = Clock::now() + std::chrono::seconds(10);
+  while (Clock::now() < deadline) {
+    pollfd fds[2] = {{process.out.get(), POLLIN, 0}, {process.err.get(), POLLIN, 0}};
+    if (fds[0].fd < 0) break;
+    if (poll(fds, 2, kTickMs) <= 0) continue;
+    Capture ignored;
+    if (fds[1].revents && !drain(process.err, nullptr, &ignored)) process.err.reset();
+    if (fds[0].revents && !drain(process.out, &out, nullptr)) process.out.reset();
+  }
+  pollfd exited{process.exited.get(), POLLIN, 0};
+  if (poll(&exited, 1, 1000) <= 0) return "";
+  int status = process.wait();
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? printable(out, 200) : "";
+}
+
+}  // namespace teeny::judge

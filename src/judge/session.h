@@ -1,0 +1,46 @@
+// One program judged: a fresh worker, a driver that may have judged others before, and the relay between them.
+#pragma once
+#include <atomic>
+#include <string>
+
+#include "judge/sandbox.h"
+#include "teeny/judge/judge.h"
+
+namespace teeny::judge {
+
+// Output that is always drained: the first and last 32 KiB are kept, the rest counted.
+class Capture {
+ public:
+  void add(std::string_view bytes);
+  uint64_t total() const { return total_; }
+  std::string text() const;
+
+ private:
+  std::string head_, tail_;
+  uint64_t total_ = 0;
+};
+
+// A process that speaks frames.
+struct Peer {
+  Process process;
+  std::string sending, received;
+  Capture output, errors;
+  bool closed = false;  // its channel ended
+  void send(char kind, std::string_view body);
+};
+
+struct SessionOptions {
+  const Sandbox* sandbox = nullptr;
+  const Toolchain* toolchain = nullptr;
+  double timeout_s = 3;
+  uint64_t memory_bytes = 0, output_quota = 0;
+  const std::atomic<int>* interrupted = nullptr;
+};
+
+// `driver` is started when it is not alive, and left dead after anything unusual. `source` is the whole program.
+Verdict judge_program(const SessionOptions& options, const Problem& problem, const std::string& source, Peer& driver);
+
+// Runs a command in the sandbox and returns what it printed; "" when it failed. For version queries.
+std::string run_command(const Sandbox& sandbox, const Toolchain& toolchain, const std::vector<std::string>& arguments);
+
+}  // namespace teeny::judge
