@@ -23,11 +23,12 @@ struct AddedToken {
 
 // Plain data of a byte-level BPE vocabulary: what both containers carry.
 struct BpeData {
-  std::vector<std::string> tokens;                           // by id, in the byte-level alphabet ("Ġthe"); gaps empty
+  std::vector<std::string> tokens;                           // by id, in the byte-level alphabet ("Ġthe"); added ones as they are; gaps empty
   std::vector<std::pair<std::string, std::string>> merges;   // by rank
   std::vector<AddedToken> added;
   PreTokenizer pre = PreTokenizer::Qwen2;
   bool nfc = false, ignore_merges = false, add_bos = false;
+  bool prefix_space = false;                                 // a space goes before text that has none (Gpt2 only)
   int32_t bos = -1, eos = -1, pad = -1;
 };
 
@@ -35,7 +36,9 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
   // Special (added) tokens in the text are recognised, as tokenizers does. add_special: what the post-processor adds (BOS).
+  // Bytes that are not UTF-8 become U+FFFD, one for each maximal ill-formed part. Safe from several threads at once.
   virtual std::vector<int32_t> encode(std::string_view text, bool add_special = false) const = 0;
+  // Ids without a token give nothing; bytes that are not UTF-8 give U+FFFD.
   virtual std::string decode(std::span<const int32_t> ids, bool skip_special = true) const = 0;
   virtual std::string decode_bytes(int32_t id) const = 0;      // the raw bytes of one token (may be part of a character)
   virtual int64_t size() const = 0;                            // ids are in [0, size)
@@ -43,6 +46,7 @@ class Tokenizer {
   virtual const BpeData& data() const = 0;                     // to write the vocabulary into another container
 };
 
+// Input error, by name, for anything in the file that is not known to mean what `tokenizers` makes of it.
 BpeData read_tokenizer_json(const Json& tokenizer, std::string_view subject);
 std::shared_ptr<Tokenizer> make_tokenizer(BpeData data, std::string_view subject);
 

@@ -1,0 +1,24 @@
+// GPTQ's inner loop over one block of columns (Frantar et al., arXiv 2210.17323, algorithm 1): quantize a column, spread
+// its error over the columns that follow. Rows are independent.
+#pragma once
+#include "teeny/tensor/quant_tensor.h"
+
+namespace teeny {
+
+struct ColumnBlock {
+  Tensor w;             // (N, B) f32, in: current weights; out: the values of the codes
+  Tensor u;             // (B, B) f32, upper triangle of the inverse's Cholesky factor for these columns
+  Tensor scale;         // (N, G) f32
+  Tensor zero;          // (N, G) f32 or undefined
+  Tensor min;           // (N, G) f32 or undefined
+  Tensor column_group;  // (B) int64: the grid's group of each column
+  int hi = 15;
+};
+struct ColumnResult {
+  Tensor codes;  // (N, B) uint8
+  Tensor error;  // (N, B) f32: (w - value) / u_ii, to be spread over the columns after the block
+  Tensor loss;   // (N) f32: sum of error^2 / 2
+};
+ColumnResult column_update(ColumnBlock& block);
+
+}  // namespace teeny

@@ -1,0 +1,24 @@
+// Linear algebra whose result depends on neither the thread count nor the machine's load: the work is cut into pieces of
+// a fixed size, and each piece is one thread's, in one library call. (libtorch's own products and factorisations differ
+// bitwise between one thread and two.)
+#pragma once
+#include <exception>
+#include <functional>
+
+#include "teeny/tensor/quant_tensor.h"
+
+namespace teeny {
+
+// body(i) for i in [0, n), each on one thread with libtorch's own parallelism off, also when n is 1.
+void for_each_single_threaded(int64_t n, const std::function<void(int64_t)>& body);
+
+Tensor fixed_matmul(const Tensor& a, const Tensor& b);        // (M, K) x (K, N) -> (M, N), in panels of rows of a
+void add_gram(Tensor& gram, const Tensor& x);                 // gram (K, K) += x^T x; x (T, K) f32. Lower triangle only
+void mirror_lower(Tensor& square);                            // copies the lower triangle to the upper
+
+// Lower Cholesky factor of a symmetric (K, K) f32 matrix (lower triangle read); undefined result: not positive definite.
+Tensor fixed_cholesky(const Tensor& a);
+// U upper triangular with U^T U = inverse(H): what GPTQ walks along. Undefined: not positive definite.
+Tensor inverse_cholesky_upper(const Tensor& h);
+
+}  // namespace teeny

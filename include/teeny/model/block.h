@@ -1,0 +1,60 @@
+// The plain forward pass of a decoder on libtorch: the oracle that faster paths are tested against, and what calibration
+// runs. B sequences, T tokens, H hidden, heads x D, V vocabulary.
+#pragma once
+#include <array>
+#include <functional>
+#include <vector>
+
+#include "teeny/family/spec.h"
+#include "teeny/model/loader.h"
+
+namespace teeny {
+
+struct Linear {
+  Tensor weight;  // (N, K), compute dtype
+  Tensor bias;    // (N), or undefined
+  Tensor operator()(const Tensor& x) const;  // (..., K) -> (..., N)
+};
+
+struct Block {
+  Tensor attn_norm, mlp_norm;      // (H) f32
+  Tensor q_norm, k_norm;           // (D) f32, Qwen3 only
+  std::array<Linear, 7> linears;   // in the order of kLinears: q k v o gate up down
+};
+
+// cos and sin of every position below `positions`: (positions, D) f32, as rotate_half wants them.
+struct Rope {
+  Tensor cos, sin;
+};
+Rope make_rope(const ModelSpec& spec, int64_t positions, at::Device device);
+
+// Keys and values of `slots` sequences of at most `capacity` tokens, per layer (slots * capacity, kv_heads * D).
+struct KvCache {
+  int64_t slots = 0, capacity = 0;
+  std::vector<Tensor> k, v;
+};
+KvCache make_cache(const ModelSpec& spec, int64_t slots, int64_t capacity, at::TensorOptions options);
+
+// What one call of the block attends to.
+struct Attend {
+  Tensor positions;        // (B, T) int64: rope positions of the new tokens
+  KvCache* cache = nullptr;
+  Tensor rows;             // (B * T) int64: rows of the cache that the new keys go to
+  int64_t first_slot = 0;  // the B sequences use slots first_slot .. first_slot + B
+  int64_t keys = 0;        // with a cache: attend to its first `keys` tokens of each slot
+  Tensor mask;             // additive, broadcastable to (B, heads, T, keys), or undefined
+  bool causal = true;      // without a mask: token t sees 0..t (needs T == keys)
+};
+
+// observer(input, x): x is the input that linears of that number (LinearSlot::input) share, (B, T, K).
+using Observer = std::function<void(int input, const Tensor& x)>;
+
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps);
+// hidden (B, T, H) -> (B, T, H)
+Tensor block_forward(const ModelSpec& spec, const Block& block, int64_t layer, const Tensor& hidden, const Rope& rope, const Attend& attend,
+                     const Observer& observer = {});
+
+Linear load_linear(const WeightLoader& loader, const std::string& module, int64_t N, int64_t K, at::TensorOptions options);
+Block load_block(const WeightLoader& loader, const ModelSpec& spec, int64_t layer, at::TensorOptions options);
+
+}  // namespace teeny

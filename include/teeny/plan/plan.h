@@ -1,0 +1,45 @@
+// What quantize and convert will write, before anything is computed: every tensor, its encoding, method and bytes. Pure:
+// the same inputs give the same plan, and every error about shapes, bits, groups and formats is thrown here.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "teeny/core/encoding_spec.h"
+#include "teeny/core/engine.h"
+#include "teeny/family/spec.h"
+
+namespace teeny {
+
+struct PlannedTensor {
+  std::string module;                // canonical: "model.layers.0.mlp.up_proj", or a vector's "model.norm.weight"
+  bool weight = true;                // a 2-D weight (N, K); else a vector (norm, bias) of N numbers
+  EncodingSpec encoding;
+  std::string method;                // "gptq", "awq", "rtn", "search", "plain"
+  int64_t N = 0, K = 1;
+  std::vector<EncodingPart> parts;   // one file tensor each; suffix holds its complete name in the file
+  uint64_t bytes = 0;
+  std::string note;                  // why it differs from what was asked for; empty: it does not
+};
+
+struct Plan {
+  ModelSpec spec;
+  std::string method, format, type, granularity;  // resolved: no defaults left; type only for GGUF
+  int bits = 16;
+  int64_t group = -1;
+  bool symmetric = true;
+  bool calibrated = false;           // needs calibration data
+  ContainerKind container = ContainerKind::Safetensors;
+  std::string dtype;                 // of unquantized tensors in safetensors: "F16", "BF16", "F32"
+  std::vector<PlannedTensor> tensors;  // in the order in which they are written
+  uint64_t bytes = 0;
+  double bits_per_weight = 0;        // 8 * bytes / parameters
+  uint64_t working_bytes = 0;        // host memory beyond mapped pages, an estimate: largest block and its statistics
+  std::vector<std::pair<std::string, std::string>> runtimes;  // name -> "yes" or why not
+};
+
+Plan make_plan(const TensorSource& source, const ModelSpec& spec, const QuantizeOptions& options);
+Plan make_convert_plan(const TensorSource& source, const ModelSpec& spec, const ConvertOptions& options);
+std::string default_output(const Plan& plan, const std::string& model_name);   // "./teeny-demo-7m-awq-4bit"
+Json plan_json(const Plan& plan);                                              // for --dry-run and its record
+
+}  // namespace teeny

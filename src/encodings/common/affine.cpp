@@ -1,0 +1,136 @@
+#include "encodings/common/affine.h"
+
+#include <ATen/Parallel.h>
+
+#include "teeny/core/error.h"
+
+namespace teeny {
+namespace {
+
+struct Range {
+  Tensor low, high;  // (N, G), low <= 0 <= high
+};
+
+Range group_range(const Tensor& grouped, const AffineShape& shape) {  // grouped: (N, G, group)
+  Tensor low = grouped.amin(2).clamp_max(0), high = grouped.amax(2).clamp_min(0);
+  if (shape.tensor_scale) {
+    low = low.amin().expand_as(low).contiguous();
+    high = high.amax().expand_as(high).contiguous();
+  }
+  if (shape.symmetric) {
+    high = at::maximum(-low, high);
+    low = -high;
+  }
+  return {low, high};
+}
+
+Grid grid_of(const Range& range, const AffineShape& shape) {
+  const int hi = (1 << shape.bits) - 1;
+  Grid grid;
+  grid.group = shape.group;
+  grid.hi = hi;
+  grid.scale = ((range.high - range.low) / hi).to(at::kHalf).to(at::kFloat);
+  if (shape.symmetric)
+    grid.zero = at::full_like(grid.scale, double(1 << (shape.bits - 1)));
+  else
+    grid.zero = at::where(grid.scale > 0, at::round(-range.low / grid.scale), at::zeros_like(grid.scale)).clamp_(shape.zero_min, hi);
+  return grid;
+}
+
+// (N, G): importance-weighted squared error of each group on the grid.
+Tensor group_error(const Tensor& w, const Tensor& grouped_importance, const Grid& grid, int64_t G) {
+  Tensor d = decode(nearest(w, grid), grid).sub_(w);
+  d = d.mul_(d).view({w.size(0), G, grid.group});
+  if (grouped_importance.defined()) d.mul_(grouped_importance);
+  return d.sum(2);
+}
+
+Grid search_shrink(const Tensor& w, const Range& range, const AffineShape& shape, const FitOptions& options) {
+  const int64_t G = w.size(1) / shape.group;
+  const Tensor importance = options.importance.defined() ? options.importance.view({1, G, shape.group}) : Tensor();
+  Grid best = grid_of(range, shape);
+  Tensor best_error = group_error(w, importance, best, G);
+  for (int i = 1; i < 80; ++i) {
+    const double p = 1.0 - i / 100.0;
+    const Grid grid = grid_of({range.low * p, range.high * p}, shape);
+    const Tensor error = group_error(w, importance, grid, G), better = error < best_error;
+    best_error = at::where(better, error, best_error);
+    best.scale = at::where(better, grid.scale, best.scale);
+    best.zero = at::where(better, grid.zero, best.zero);
+  }
+  return best;
+}
+
+}  // namespace
+
+Grid fit_affine(const Tensor& w, const AffineShape& shape, const FitOptions& options) {
+  const int64_t N = w.size(0), cols = w.size(1);
+  TEENY_ASSERT(shape.group > 0 && cols % shape.group == 0);
+  const Range range = group_range(w.view({N, cols / shape.group, shape.group}), shape);
+  if (!options.mse || shape.tensor_scale) return grid_of(range, shape);
+  Grid out;
+  std::vector<Grid> pieces;  // rows in pieces: the search holds several copies of what it works on
+  const int64_t step = std::max<int64_t>(1, (8 << 20) / cols);
+  for (int64_t begin = 0; begin < N; begin += step) {
+    const int64_t end = std::min(N, begin + step);
+    pieces.push_back(search_shrink(w.slice(0, begin, end).contiguous(), {range.low.slice(0, begin, end), range.high.slice(0, begin, end)}, shape, options));
+  }
+  std::vector<Tensor> scale, zero;
+  for (const auto& piece : pieces) scale.push_back(piece.scale), zero.push_back(piece.zero);
+  out = pieces[0];
+  out.scale = at::cat(scale), out.zero = at::cat(zero);
+  return out;
+}
+
+Tensor pack_bits(const Tensor& codes, int bits) {
+  const int64_t R = codes.size(0), C = codes.size(1);
+  TEENY_ASSERT(R % 32 == 0 && codes.scalar_type() == at::kByte);
+  const Tensor source = codes.contiguous();
+  Tensor words = at::zeros({R / 32 * bits, C}, at::kInt);
+  const uint8_t* in = source.const_data_ptr<uint8_t>();
+  auto* out = reinterpret_cast<uint32_t*>(words.mutable_data_ptr<int32_t>());
+  at::parallel_for(0, R / 32, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block)
+      for (int64_t r = 0; r < 32; ++r) {
+        const int64_t bit = r * bits, word = block * bits + bit / 32;
+        const int shift = int(bit % 32);
+        const uint8_t* row = in + (block * 32 + r) * C;
+        for (int64_t c = 0; c < C; ++c) out[word * C + c] |= uint32_t(row[c]) << shift;
+        if (shift + bits > 32)
+          for (int64_t c = 0; c < C; ++c) out[(word + 1) * C + c] |= uint32_t(row[c]) >> (32 - shift);
+      }
+  });
+  return words;
+}
+
+Tensor unpack_bits(const Tensor& words, int bits, int64_t rows) {
+  const int64_t C = words.size(1);
+  TEENY_ASSERT(rows % 32 == 0 && words.size(0) == rows / 32 * bits && words.scalar_type() == at::kInt);
+  const Tensor source = words.contiguous();
+  Tensor codes = at::empty({rows, C}, at::kByte);
+  const auto* in = reinterpret_cast<const uint32_t*>(source.const_data_ptr<int32_t>());
+  uint8_t* out = codes.mutable_data_ptr<uint8_t>();
+  const uint32_t mask = (1u << bits) - 1;
+  at::parallel_for(0, rows / 32, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block)
+      for (int64_t r = 0; r < 32; ++r) {
+        const int64_t bit = r * bits, word = block * bits + bit / 32;
+        const int shift = int(bit % 32);
+        uint8_t* row = out + (block * 32 + r) * C;
+        if (shift + bits > 32)
+          for (int64_t c = 0; c < C; ++c) row[c] = uint8_t((in[word * C + c] >> shift | in[(word + 1) * C + c] << (32 - shift)) & mask);
+        else
+          for (int64_t c = 0; c < C; ++c) row[c] = uint8_t(in[word * C + c] >> shift & mask);
+      }
+  });
+  return codes;
+}
+
+Tensor to_stored_half(const Tensor& scale, const EncodingSpec& spec) {
+  Tensor half = scale.to(at::kHalf);
+  if (!half.isfinite().all().item<bool>())
+    throw input_error("encoding", spec.name(), "a scale is beyond fp16's 65504; the weights are too large for this format");
+  return half;
+}
+
+}  // namespace teeny

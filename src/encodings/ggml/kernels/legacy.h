@@ -1,0 +1,142 @@
+// Q8_0, Q4_0, Q4_1, Q5_0, Q5_1: one fp16 scale (and minimum) per 32 weights. Included once per instruction set (see
+// common/lanes.h). Plain rounding without importance, the searches of formats 7.2 with it.
+
+// Largest magnitude of a block, as the bits of a float.
+TEENY_INLINE int32_t amax_bits(const float* x) {
+  I most{};
+  for (int i = 0; i < 32; i += kLanes) {
+    const I bits = (I)load(x + i) & 0x7fffffff;
+    most = bits > most ? bits : most;
+  }
+  int32_t all = most[0];
+  for (int l = 1; l < kLanes; ++l) all = most[l] > all ? most[l] : all;
+  return all;
+}
+TEENY_INLINE float float_of(int32_t bits) {
+  float f;
+  memcpy(&f, &bits, sizeof f);
+  return f;
+}
+TEENY_INLINE int32_t bits_of(float f) {
+  int32_t bits;
+  memcpy(&bits, &f, sizeof bits);
+  return bits;
+}
+
+void quantize_q8_0(const float* x, const float*, const Blocks& out) {
+  const int64_t blocks = out.rows * out.cols / 32;
+  for (int64_t b = 0; b < blocks; ++b, x += 32) {
+    const float d = float_of(amax_bits(x)) / 127.f, inverse = d != 0 ? 1.f / d : 0.f;
+    out.d[b] = to_half(d);
+    uint8_t* q = out.codes + b * 32;
+    for (int i = 0; i < 32; ++i) {  // half away from zero
+      float v = x[i] * inverse;
+      v = v > -127.f ? v : -127.f;
+      v = v < 127.f ? v : 127.f;
+      const float whole = float(int(v)), part = v - whole;
+      q[i] = uint8_t(int(whole) + int(part >= 0.5f) - int(part <= -0.5f) + 128);
+    }
+  }
+}
+
+// Codes trunc((x - base) * inverse + half) clamped to 0..hi.
+TEENY_INLINE void codes_truncated(const float* x, float base, float inverse, float half, float hi, uint8_t* q) {
+  for (int i = 0; i < 32; ++i) {
+    float v = (x[i] - base) * inverse + half;
+    v = v > 0 ? v : 0;
+    v = v < hi ? v : hi;
+    q[i] = uint8_t(int(v));
+  }
+}
+
+// The first weight of the largest magnitude gives the scale its sign.
+TEENY_INLINE float signed_amax(const float* x) {
+  const int32_t amax = amax_bits(x);
+  if (amax == 0) return 0;  // +0 whatever the zeros' signs: a block of zeros is stored with d = -0
+  for (int i = 0; i < 32; ++i)
+    if ((bits_of(x[i]) & 0x7fffffff) == amax) return x[i];
+  return 0;
+}
+
+template <class Shape>
+TEENY_INLINE void plain_scaled(const float* x, const Blocks& out) {  // Q4_0, Q5_0
+  const int64_t blocks = out.rows * out.cols / 32;
+  for (int64_t b = 0; b < blocks; ++b, x += 32) {
+    const float d = signed_amax(x) / float(-Shape::zero), inverse = d != 0 ? 1.f / d : 0.f;
+    out.d[b] = to_half(d);
+    codes_truncated(x, 0, inverse, float(Shape::zero) + 0.5f, Shape::hi, out.codes + b * 32);
+  }
+}
+
+template <class Shape>
+TEENY_INLINE void plain_affine(const float* x, const Blocks& out) {  // Q4_1, Q5_1
+  const int64_t blocks = out.rows * out.cols / 32;
+  for (int64_t b = 0; b < blocks; ++b, x += 32) {
+    V lo = load(x), hi = lo;
+    for (int i = kLanes; i < 32; i += kLanes) {
+      const V v = load(x + i);
+      lo = select(v < lo, v, lo);
+      hi = select(v > hi, v, hi);
+    }
+    float min = lo[0], max = hi[0];
+    for (int l = 1; l < kLanes; ++l) min = lo[l] < min ? lo[l] : min, max = hi[l] > max ? hi[l] : max;
+    if (min == 0)  // the sign of the first zero is stored
+      for (int i = 31; i >= 0; --i) min = x[i] == 0 ? x[i] : min;
+    const float d = (max - min) / float(Shape::hi), inverse = d != 0 ? 1.f / d : 0.f;
+    out.d[b] = to_half(d);
+    out.m[b] = to_half(min);
+    codes_truncated(x, min, inverse, 0.5f, Shape::hi, out.codes + b * 32);
+  }
+}
+
+// Mean square of the row that each lane's block lies in.
+struct RowSigma {
+  const float* x;
+  int64_t rows, cols, row = -1;
+  float value = 0;
+  float of(int64_t wanted) {
+    if (wanted != row) {
+      float sum = 0;
+      for (int64_t i = 0; i < cols; ++i) sum += x[wanted * cols + i] * x[wanted * cols + i];
+      value = sum / float(cols), row = wanted;
+    }
+    return value;
+  }
+};
+
+template <class Shape>
+TEENY_INLINE void weighted_legacy(const float* x, const float* importance, const Blocks& out) {
+  const int64_t per_row = out.cols / 32, blocks = out.rows * per_row;
+  alignas(64) float scratch[kLanes * 32];
+  RowSigma sigma{x, out.rows, out.cols};
+  for (int64_t first = 0; first < blocks; first += kLanes) {
+    const Group<32> g(x, importance, first, blocks, out.cols, scratch);
+    V t[32], w[32], sigma2 = splat(0);
+    load_lanes<32>(g.x, 32, t);
+    for (int l = 0; l < g.count; ++l) sigma2[l] = sigma.of((first + l) / per_row);
+    importance_weights<32>(g.qw, sigma2, t, w);
+    V scale, inverse, base = splat(0), min = splat(0);
+    I zero{};
+    if (Shape::min) {
+      const AffineFit fit = search_affine<32>(t, w, Shape::hi, kImportanceSearch);
+      scale = fit.scale, inverse = fit.inverse, base = fit.base, min = fit.min;
+    } else {
+      const ScaledFit fit = search_scaled<32>(t, w, Shape::zero);
+      scale = fit.scale, inverse = fit.inverse, zero = fit.zero_group;
+    }
+    for (int l = 0; l < g.count; ++l) {
+      uint8_t* q = out.codes + (first + l) * 32;
+      out.d[first + l] = to_half(scale[l]);
+      if (Shape::min) out.m[first + l] = to_half(-min[l]);
+      codes_scaled<32>(g.x + l * 32, base[l], inverse[l], -Shape::zero, Shape::hi - Shape::zero, Shape::zero, q);
+      if (zero[l]) memset(q, 0, 32);
+    }
+  }
+}
+
+template <class Shape>
+void quantize_legacy(const float* x, const float* importance, const Blocks& out) {
+  if (importance) weighted_legacy<Shape>(x, importance, out);
+  else if (Shape::min) plain_affine<Shape>(x, out);
+  else plain_scaled<Shape>(x, out);
+}

@@ -1,0 +1,59 @@
+// The table of GGML types and the choice of instruction set.
+#include "encodings/ggml/isa.h"
+#include "teeny/core/error.h"
+
+namespace teeny::ggml {
+namespace {
+
+constexpr GgmlType kTypes[] = {
+    // dtype, weights a block, weights a scale, bytes, largest code, zero, minima, table
+    {DType::Q8_0, 32, 32, 34, 255, 128, false, nullptr},
+    {DType::Q4_0, 32, 32, 18, 15, 8, false, nullptr},
+    {DType::Q4_1, 32, 32, 20, 15, 0, true, nullptr},
+    {DType::Q5_0, 32, 32, 22, 31, 16, false, nullptr},
+    {DType::Q5_1, 32, 32, 24, 31, 0, true, nullptr},
+    {DType::Q2_K, 256, 16, 84, 3, 0, true, nullptr},
+    {DType::Q3_K, 256, 16, 110, 7, 4, false, nullptr},
+    {DType::Q4_K, 256, 32, 144, 15, 0, true, nullptr},
+    {DType::Q5_K, 256, 32, 176, 31, 0, true, nullptr},
+    {DType::Q6_K, 256, 16, 210, 63, 32, false, nullptr},
+    {DType::IQ4_NL, 32, 32, 18, 15, 0, false, kIq4Table},
+    {DType::IQ4_XS, 256, 32, 136, 15, 0, false, kIq4Table},
+};
+
+struct Kernels {
+  const TypeKernels* rows;
+  size_t count;
+};
+
+Kernels best_kernels() {
+  Kernels best{};
+  best.rows = kernels_base(best.count);
+#if defined(__x86_64__) && defined(__GNUC__)
+  size_t count = 0;
+  if (__builtin_cpu_supports("avx2"))
+    if (const auto* rows = kernels_avx2(count)) best = {rows, count};
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    if (const auto* rows = kernels_avx512(count)) best = {rows, count};
+#endif
+  return best;
+}
+
+}  // namespace
+
+const GgmlType& type_of(DType dtype) {
+  for (const auto& type : kTypes)
+    if (type.dtype == dtype) return type;
+  throw Error(ErrorKind::Bug, "ggml", name_of(dtype), "is not a block type");
+}
+
+std::span<const GgmlType> all_types() { return kTypes; }
+
+const TypeKernels& kernels_of(DType dtype) {
+  static const Kernels kernels = best_kernels();
+  for (size_t i = 0; i < kernels.count; ++i)
+    if (kernels.rows[i].dtype == dtype) return kernels.rows[i];
+  throw Error(ErrorKind::Bug, "ggml", name_of(dtype), "has no kernels");
+}
+
+}  // namespace teeny::ggml

@@ -1,0 +1,16 @@
+// What each folder of encodings/ offers to the table in registry.cpp.
+#pragma once
+#include "teeny/encodings/encoding.h"
+
+namespace teeny {
+
+std::shared_ptr<const Encoding> make_ggml(const EncodingSpec& spec);
+std::vector<EncodingSpec> ggml_examples();
+std::shared_ptr<const Encoding> make_gptq(const EncodingSpec& spec);
+std::vector<EncodingSpec> gptq_examples();
+std::shared_ptr<const Encoding> make_awq(const EncodingSpec& spec);
+std::vector<EncodingSpec> awq_examples();
+std::shared_ptr<const Encoding> make_bnb_int8(const EncodingSpec& spec);
+std::vector<EncodingSpec> bnb_int8_examples();
+
+}  // namespace teeny

@@ -1,0 +1,66 @@
+#include "teeny/kernels/column_update.h"
+
+#include <ATen/Parallel.h>
+
+#include <cmath>
+
+#include "teeny/core/error.h"
+
+namespace teeny {
+namespace {
+
+struct RowView {
+  float* w;             // (B)
+  const float* u;       // (B, B)
+  const float *scale, *zero, *min;  // of this row, (G); zero and min may be null
+  const int64_t* group;  // (B)
+  uint8_t* codes;
+  float* error;
+  int64_t B;
+  float hi;
+};
+
+__attribute__((target_clones("avx512f", "avx2", "default"))) void spread_error(float* w, const float* u, float e, int64_t n) {
+  for (int64_t j = 0; j < n; ++j) w[j] -= e * u[j];
+}
+
+float quantize_row(const RowView& r) {
+  float loss = 0;
+  for (int64_t i = 0; i < r.B; ++i) {
+    const int64_t g = r.group[i];
+    const float scale = r.scale[g], zero = r.zero ? r.zero[g] : 0, min = r.min ? r.min[g] : 0;
+    const float steps = scale != 0 ? std::nearbyint((r.w[i] + min) / scale) + zero : zero;
+    const float q = std::fmin(std::fmax(steps, 0.0f), r.hi);  // NaN becomes 0
+    const float value = scale * (q - zero) - min;
+    const float e = (r.w[i] - value) / r.u[i * r.B + i];
+    r.codes[i] = uint8_t(q);
+    r.error[i] = e;
+    r.w[i] = value;
+    loss += e * e / 2;
+    spread_error(r.w + i + 1, r.u + i * r.B + i + 1, e, r.B - i - 1);
+  }
+  return loss;
+}
+
+const float* row_of(const Tensor& t, int64_t row) { return t.defined() ? t.const_data_ptr<float>() + row * t.size(1) : nullptr; }
+
+}  // namespace
+
+ColumnResult column_update(ColumnBlock& block) {
+  const int64_t N = block.w.size(0), B = block.w.size(1);
+  TEENY_ASSERT(block.w.is_contiguous() && block.u.is_contiguous() && block.u.size(0) == B && block.u.size(1) == B);
+  TEENY_ASSERT(block.scale.is_contiguous() && (!block.zero.defined() || block.zero.is_contiguous()) && (!block.min.defined() || block.min.is_contiguous()));
+  ColumnResult result{at::empty({N, B}, at::kByte), at::empty({N, B}, at::kFloat), at::empty({N}, at::kFloat)};
+  float* w = block.w.mutable_data_ptr<float>();
+  uint8_t* codes = result.codes.mutable_data_ptr<uint8_t>();
+  float* error = result.error.mutable_data_ptr<float>();
+  float* loss = result.loss.mutable_data_ptr<float>();
+  at::parallel_for(0, N, 8, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n)
+      loss[n] = quantize_row({w + n * B, block.u.const_data_ptr<float>(), row_of(block.scale, n), row_of(block.zero, n), row_of(block.min, n),
+                              block.column_group.const_data_ptr<int64_t>(), codes + n * B, error + n * B, B, float(block.hi)});
+  });
+  return result;
+}
+
+}  // namespace teeny

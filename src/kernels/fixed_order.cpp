@@ -1,0 +1,112 @@
+#include "teeny/kernels/fixed_order.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace teeny {
+namespace {
+constexpr int64_t kPanel = 256;
+
+int64_t panels(int64_t n) { return (n + kPanel - 1) / kPanel; }
+
+Tensor panel_rows(const Tensor& t, int64_t i) { return t.slice(0, i * kPanel, std::min(t.size(0), (i + 1) * kPanel)); }
+
+Tensor tile(const Tensor& t, int64_t i, int64_t j) { return panel_rows(t, i).slice(1, j * kPanel, std::min(t.size(1), (j + 1) * kPanel)); }
+
+// Lower factor of a small (n, n) matrix, in place, in plain loops (LAPACK's differs between one thread and several).
+bool small_cholesky(Tensor& a) {
+  const int64_t n = a.size(0);
+  float* l = a.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j <= i; ++j) {
+      double sum = l[i * n + j];
+      for (int64_t k = 0; k < j; ++k) sum -= double(l[i * n + k]) * double(l[j * n + k]);
+      if (i == j && !(sum > 0)) return false;
+      l[i * n + j] = float(i == j ? std::sqrt(sum) : sum / double(l[j * n + j]));
+    }
+  a.tril_();
+  return true;
+}
+
+}  // namespace
+
+void for_each_single_threaded(int64_t n, const std::function<void(int64_t)>& body) {
+  std::exception_ptr failure;
+  bool failed = false;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(at::get_num_threads())
+  for (int64_t i = 0; i < n; ++i) {
+    bool skip;
+#pragma omp atomic read
+    skip = failed;
+    if (skip) continue;
+    try {
+      body(i);
+    } catch (...) {
+#pragma omp critical(teeny_fixed_order)
+      if (!failure) failure = std::current_exception();
+#pragma omp atomic write
+      failed = true;
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+Tensor fixed_matmul(const Tensor& a, const Tensor& b) {
+  Tensor out = at::empty({a.size(0), b.size(1)}, a.options());
+  for_each_single_threaded(panels(a.size(0)), [&](int64_t i) {
+    Tensor rows = panel_rows(out, i);
+    at::mm_out(rows, panel_rows(a, i), b);
+  });
+  return out;
+}
+
+void add_gram(Tensor& gram, const Tensor& x) {
+  const Tensor xt = x.t();
+  const int64_t n = panels(gram.size(0));
+  for_each_single_threaded(n, [&](int64_t i) {  // rows of panel i, columns up to its own
+    const Tensor rows = panel_rows(xt, n - 1 - i);
+    const int64_t columns = (n - 1 - i) * kPanel + rows.size(0);
+    panel_rows(gram, n - 1 - i).slice(1, 0, columns).addmm_(rows, x.slice(1, 0, columns));
+  });
+}
+
+void mirror_lower(Tensor& square) { square = square.tril() + square.tril(-1).t(); }
+
+Tensor fixed_cholesky(const Tensor& a) {
+  Tensor l = a.tril();
+  const int64_t n = panels(l.size(0));
+  for (int64_t k = 0; k < n; ++k) {
+    Tensor diagonal = tile(l, k, k).contiguous();
+    if (!small_cholesky(diagonal)) return {};
+    tile(l, k, k).copy_(diagonal);
+    for_each_single_threaded(n - k - 1, [&](int64_t i) {  // L_ik = A_ik L_kk^-T
+      Tensor below = tile(l, k + 1 + i, k);
+      below.copy_(at::linalg_solve_triangular(diagonal.t(), below, /*upper=*/true, /*left=*/false));
+    });
+    for_each_single_threaded(n - k - 1, [&](int64_t i) {
+      for (int64_t j = 0; j <= i; ++j) tile(l, k + 1 + i, k + 1 + j).addmm_(tile(l, k + 1 + i, k), tile(l, k + 1 + j, k).t(), 1, -1);
+    });
+  }
+  return l.tril_();
+}
+
+// With J the reversal of rows and columns: J H J = L L^T gives H = R R^T for the upper triangular R = J L J, so
+// inverse(H) = R^-T R^-1 and U = R^-1 = J L^-1 J. One factorisation and one triangular inverse.
+Tensor inverse_cholesky_upper(const Tensor& h) {
+  const int64_t K = h.size(0);
+  const Tensor l = fixed_cholesky(h.flip({0, 1}));
+  if (!l.defined()) return {};
+  Tensor inverse = at::zeros_like(l);
+  for_each_single_threaded(panels(K), [&](int64_t i) {  // columns of panel i of L^-1: zero above it
+    const int64_t begin = i * kPanel, width = std::min(kPanel, K - begin);
+    Tensor rhs = at::zeros({K - begin, width}, h.options());
+    rhs.slice(0, 0, width).fill_diagonal_(1);
+    inverse.slice(0, begin).slice(1, begin, begin + width).copy_(at::linalg_solve_triangular(l.slice(0, begin).slice(1, begin), rhs, /*upper=*/false));
+  });
+  if (!inverse.isfinite().all().item<bool>()) return {};
+  return inverse.flip({0, 1}).contiguous();
+}
+
+}  // namespace teeny

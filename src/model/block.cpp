@@ -1,0 +1,149 @@
+#include "teeny/model/block.h"
+
+#include <cmath>
+
+#include "teeny/core/error.h"
+#include "teeny/encodings/encoding.h"
+
+namespace teeny {
+namespace {
+
+// llama3 scaling: low frequencies are divided by `factor`, high ones kept, those between blended (formats.md 6.1).
+Tensor scaled_frequencies(const ModelSpec& spec, Tensor inv_freq) {
+  const auto& s = spec.rope;
+  if (s.type == "linear") return inv_freq / s.factor;
+  if (s.type != "llama3") return inv_freq;
+  const double original = double(s.original_context);
+  auto* f = inv_freq.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < inv_freq.numel(); ++i) {
+    const double wavelength = 2 * M_PI / double(f[i]);
+    if (wavelength > original / s.low_freq_factor) {
+      f[i] = float(double(f[i]) / s.factor);
+    } else if (wavelength > original / s.high_freq_factor) {
+      const double smooth = (original / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
+      f[i] = float((1 - smooth) * double(f[i]) / s.factor + smooth * double(f[i]));
+    }
+  }
+  return inv_freq;
+}
+
+Tensor apply_rope(const Tensor& x, const Tensor& cos, const Tensor& sin) {  // x (B, heads, T, D); cos, sin (B, 1, T, D)
+  const int64_t half = x.size(-1) / 2;
+  const Tensor rotated = at::cat({-x.slice(-1, half), x.slice(-1, 0, half)}, -1);
+  return x * cos + rotated * sin;
+}
+
+struct Heads {
+  Tensor q, k, v;  // (B, heads or kv_heads, T, D)
+};
+
+Heads project(const ModelSpec& spec, const Block& block, const Tensor& x, const Rope& rope, const Attend& attend) {
+  const int64_t B = x.size(0), T = x.size(1), D = spec.head_dim;
+  const auto split = [&](const Tensor& t, int64_t heads) { return t.view({B, T, heads, D}).transpose(1, 2); };
+  Heads h{split(block.linears[0](x), spec.heads), split(block.linears[1](x), spec.kv_heads), split(block.linears[2](x), spec.kv_heads)};
+  if (block.q_norm.defined()) h.q = rms_norm(h.q, block.q_norm, spec.rms_eps);
+  if (block.k_norm.defined()) h.k = rms_norm(h.k, block.k_norm, spec.rms_eps);
+  const Tensor flat = attend.positions.reshape({-1});
+  const Tensor cos = rope.cos.index_select(0, flat).view({attend.positions.size(0), 1, T, D}).to(x.scalar_type());
+  const Tensor sin = rope.sin.index_select(0, flat).view({attend.positions.size(0), 1, T, D}).to(x.scalar_type());
+  h.q = apply_rope(h.q, cos, sin);
+  h.k = apply_rope(h.k, cos, sin);
+  return h;
+}
+
+// Stores the new keys and values and returns what the call attends to, (B, kv_heads, keys, D).
+std::pair<Tensor, Tensor> through_cache(const ModelSpec& spec, int64_t layer, const Heads& h, const Attend& attend) {
+  if (!attend.cache) return {h.k, h.v};
+  auto& cache = *attend.cache;
+  const int64_t B = h.k.size(0), T = h.k.size(2), width = spec.kv_heads * spec.head_dim;
+  auto& k = cache.k[size_t(layer)];
+  auto& v = cache.v[size_t(layer)];
+  k.index_copy_(0, attend.rows, h.k.transpose(1, 2).reshape({B * T, width}));
+  v.index_copy_(0, attend.rows, h.v.transpose(1, 2).reshape({B * T, width}));
+  if (attend.keys == T && !attend.mask.defined()) return {h.k, h.v};
+  const auto view = [&](const Tensor& t) {
+    return t.view({cache.slots, cache.capacity, spec.kv_heads, spec.head_dim}).narrow(0, attend.first_slot, B).narrow(1, 0, attend.keys).transpose(1, 2);
+  };
+  return {view(k), view(v)};
+}
+
+}  // namespace
+
+Tensor Linear::operator()(const Tensor& x) const { return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight); }
+
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+  const Tensor f = x.to(at::kFloat);
+  const Tensor scale = at::rsqrt(f.square().mean({-1}, true).add_(eps));
+  return (f * scale).mul_(weight).to(x.scalar_type());
+}
+
+Rope make_rope(const ModelSpec& spec, int64_t positions, at::Device device) {
+  const int64_t D = spec.head_dim;
+  const Tensor exponent = at::arange(0, D, 2, at::kFloat) / double(D);
+  const Tensor inv_freq = scaled_frequencies(spec, 1.0 / at::pow(at::Scalar(spec.rope_theta), exponent));
+  const Tensor angles = at::outer(at::arange(positions, at::kFloat), inv_freq);
+  const Tensor both = at::cat({angles, angles}, 1);
+  return {both.cos().to(device), both.sin().to(device)};
+}
+
+KvCache make_cache(const ModelSpec& spec, int64_t slots, int64_t capacity, at::TensorOptions options) {
+  KvCache cache{slots, capacity, {}, {}};
+  for (int64_t layer = 0; layer < spec.layers; ++layer) {
+    cache.k.push_back(at::zeros({slots * capacity, spec.kv_heads * spec.head_dim}, options));
+    cache.v.push_back(at::zeros({slots * capacity, spec.kv_heads * spec.head_dim}, options));
+  }
+  return cache;
+}
+
+Tensor block_forward(const ModelSpec& spec, const Block& block, int64_t layer, const Tensor& hidden, const Rope& rope, const Attend& attend,
+                     const Observer& observer) {
+  const int64_t B = hidden.size(0), T = hidden.size(1);
+  const auto observe = [&](int input, const Tensor& x) {
+    if (observer) observer(input, x);
+  };
+  Tensor x = rms_norm(hidden, block.attn_norm, spec.rms_eps);
+  observe(0, x);
+  const Heads heads = project(spec, block, x, rope, attend);
+  const auto [k, v] = through_cache(spec, layer, heads, attend);
+  const std::optional<Tensor> mask = attend.mask.defined() ? std::optional(attend.mask) : std::nullopt;
+  const bool gqa = spec.heads != spec.kv_heads;
+  Tensor a = at::scaled_dot_product_attention(heads.q, k, v, mask, 0.0, !mask && attend.causal && T > 1, std::nullopt, gqa);
+  a = a.transpose(1, 2).reshape({B, T, spec.heads * spec.head_dim});
+  observe(1, a);
+  Tensor out = hidden + block.linears[3](a);
+  x = rms_norm(out, block.mlp_norm, spec.rms_eps);
+  observe(2, x);
+  const Tensor m = at::silu(block.linears[4](x)) * block.linears[5](x);
+  observe(3, m);
+  return out + block.linears[6](m);
+}
+
+Linear load_linear(const WeightLoader& loader, const std::string& module, int64_t N, int64_t K, at::TensorOptions options) {
+  Linear linear;
+  const Weight weight = loader.linear(module, N, K);
+  if (const auto* plain = std::get_if<Tensor>(&weight))
+    linear.weight = plain->to(options);
+  else
+    linear.weight = decode(weight).to(options);
+  if (const auto bias = loader.bias(module, N)) linear.bias = bias->to(options);
+  return linear;
+}
+
+Block load_block(const WeightLoader& loader, const ModelSpec& spec, int64_t layer, at::TensorOptions options) {
+  const std::string prefix = layer_prefix(layer);
+  const auto norm = options.dtype(at::kFloat);
+  Block block;
+  block.attn_norm = loader.vector(prefix + "input_layernorm.weight", spec.hidden).to(norm);
+  block.mlp_norm = loader.vector(prefix + "post_attention_layernorm.weight", spec.hidden).to(norm);
+  if (spec.qk_norm) {
+    block.q_norm = loader.vector(prefix + "self_attn.q_norm.weight", spec.head_dim).to(norm);
+    block.k_norm = loader.vector(prefix + "self_attn.k_norm.weight", spec.head_dim).to(norm);
+  }
+  for (size_t i = 0; i < block.linears.size(); ++i) {
+    const auto [N, K] = linear_shape(spec, kLinears[i].module);
+    block.linears[i] = load_linear(loader, prefix + kLinears[i].module, N, K, options);
+  }
+  return block;
+}
+
+}  // namespace teeny

@@ -1,0 +1,126 @@
+#include "plan/choice.h"
+
+#include <algorithm>
+#include <array>
+
+#include "teeny/core/error.h"
+
+namespace teeny {
+namespace {
+
+struct MethodRule {
+  const char* name;
+  int default_bits;
+  std::vector<int> bits;
+  std::vector<const char*> formats;  // the first is the default
+  bool symmetric;
+};
+
+const std::array<MethodRule, 7> kMethods = {{
+    {"gptq", 4, {2, 3, 4, 8}, {"gptq", "gptq-v2"}, true},
+    {"awq", 4, {3, 4, 8}, {"awq", "gptq", "gptq-v2"}, false},
+    {"rtn", 4, {2, 3, 4, 8}, {"gptq", "gptq-v2", "awq", "gguf"}, true},
+    {"int8", 8, {8}, {"bitsandbytes", "gptq", "gptq-v2"}, true},
+    {"gguf", 4, {2, 3, 4, 5, 6, 8, 16}, {"gguf"}, true},
+    {"fp16", 16, {16}, {"safetensors", "gguf"}, true},
+    {"bf16", 16, {16}, {"safetensors", "gguf"}, true},
+}};
+
+constexpr std::array<std::pair<int, const char*>, 7> kTypeOfBits = {
+    {{2, "Q2_K"}, {3, "Q3_K_M"}, {4, "Q4_K_M"}, {5, "Q5_K_M"}, {6, "Q6_K"}, {8, "Q8_0"}, {16, "F16"}}};
+
+const MethodRule& rule_of(const std::string& method) {
+  for (const auto& rule : kMethods)
+    if (method == rule.name) return rule;
+  throw usage_error("quantize", "--method " + method, "is not known; choose gptq, awq, gguf, int8, rtn, fp16 or bf16");
+}
+
+std::string default_format(const MethodRule& rule, int bits) {
+  if (std::string(rule.name) != "awq" || bits == 4) return rule.formats[0];
+  if (bits == 3) return "gptq";
+  throw input_error("quantize", "--method awq --bits 8", "goes into compressed-tensors, which is not available in this version; pass --format gptq");
+}
+
+void check_bits(const MethodRule& rule, int bits) {
+  if (std::find(rule.bits.begin(), rule.bits.end(), bits) != rule.bits.end()) return;
+  const auto nearest = *std::min_element(rule.bits.begin(), rule.bits.end(), [&](int a, int b) { return std::abs(a - bits) < std::abs(b - bits); });
+  throw input_error("quantize", fmt::format("--method {} --bits {}", rule.name, bits), "does not exist; the nearest that does is --bits {} (of {})", nearest,
+                    fmt::join(rule.bits, ", "));
+}
+
+void check_format(const MethodRule& rule, const Choice& choice) {
+  if (choice.format == "compressed-tensors")
+    throw input_error("quantize", "--format compressed-tensors", "is not available in this version; {} can be written as {}", rule.name, fmt::join(rule.formats, ", "));
+  if (std::find_if(rule.formats.begin(), rule.formats.end(), [&](const char* f) { return choice.format == f; }) == rule.formats.end())
+    throw input_error("quantize", fmt::format("--method {} --format {}", rule.name, choice.format), "cannot be combined; {} can be written as {}", rule.name,
+                      fmt::join(rule.formats, ", "));
+  if (choice.format == "awq" && choice.bits != 4)
+    throw input_error("quantize", fmt::format("--format awq --bits {}", choice.bits), "does not exist: AWQ checkpoints hold 4 bits; pass --bits 4 or --format gptq");
+  if (choice.format == "bitsandbytes" && choice.granularity == "group")
+    throw input_error("quantize", "--granularity group", "cannot be stored in LLM.int8, which has one scale a row; pass --granularity channel or --format gptq");
+}
+
+void resolve_gguf(Choice& choice, const QuantizeOptions& options, const std::string& method) {
+  choice.format = "gguf";
+  choice.granularity = "group";
+  choice.group = -1;
+  choice.type = options.type;
+  if (!choice.type.empty()) {
+    std::transform(choice.type.begin(), choice.type.end(), choice.type.begin(), ::toupper);
+    return;
+  }
+  if (method == "bf16") choice.type = "BF16";
+  for (const auto& [bits, type] : kTypeOfBits)
+    if (choice.type.empty() && bits == choice.bits) choice.type = type;
+}
+
+}  // namespace
+
+Choice resolve(const QuantizeOptions& options) {
+  const auto& rule = rule_of(options.method);
+  Choice choice;
+  choice.method = options.method;
+  choice.bits = options.bits ? options.bits : rule.default_bits;
+  check_bits(rule, choice.bits);
+  choice.format = options.format.empty() ? default_format(rule, choice.bits) : options.format;
+  choice.granularity = choice.format == "bitsandbytes" && options.granularity == "group" ? "channel" : options.granularity;
+  choice.symmetric = options.symmetric.value_or(rule.symmetric);
+  if (choice.granularity != "group" && choice.granularity != "channel" && choice.granularity != "tensor")
+    throw usage_error("quantize", "--granularity " + choice.granularity, "is not known; choose tensor, channel or group");
+  choice.group = choice.granularity == "group" ? options.group : -1;
+  if (choice.granularity == "group" && choice.group <= 0)
+    throw usage_error("quantize", fmt::format("--group {}", options.group), "must be positive; for one scale a row pass --granularity channel");
+  check_format(rule, choice);
+  if (choice.format == "gguf") {
+    resolve_gguf(choice, options, choice.method);
+  } else if (!options.type.empty()) {
+    throw usage_error("quantize", "--type " + options.type, "belongs to GGUF files; pass --method gguf with it");
+  }
+  if (choice.format == "bitsandbytes" && !choice.symmetric) throw input_error("quantize", "--asym", "cannot be stored in LLM.int8; pass --format gptq");
+  return choice;
+}
+
+EncodingSpec linear_encoding(const Choice& choice) {
+  EncodingSpec spec;
+  spec.bits = choice.bits;
+  spec.group = choice.group;
+  spec.symmetric = choice.symmetric;
+  spec.tensor_scale = choice.granularity == "tensor";
+  if (choice.format == "gptq" || choice.format == "gptq-v2") {
+    spec.kind = EncodingKind::Gptq;
+    spec.zero_offset = choice.format == "gptq" ? 1 : 0;
+  } else if (choice.format == "awq") {
+    spec.kind = EncodingKind::Awq;
+    spec.zero_offset = 0;
+  } else if (choice.format == "bitsandbytes") {
+    spec.kind = EncodingKind::BnbInt8;
+    spec.dtype = DType::I8;
+    spec.zero_offset = 0;
+  } else {
+    spec.kind = EncodingKind::Plain;
+    spec.dtype = choice.method == "bf16" ? DType::BF16 : DType::F16;
+  }
+  return spec;
+}
+
+}  // namespace teeny

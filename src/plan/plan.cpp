@@ -1,0 +1,226 @@
+#include "teeny/plan/plan.h"
+
+#include <algorithm>
+
+#include "plan/choice.h"
+#include "plan/runtimes.h"
+#include "teeny/core/error.h"
+#include "teeny/family/names.h"
+#include "teeny/plan/gguf_mix.h"
+
+namespace teeny {
+namespace {
+
+struct Builder {
+  Plan plan;
+  bool has_head = false;      // an output head of its own is written
+  std::vector<bool> has_bias; // per linear slot: read from the source
+
+  void add_weight(const std::string& module, int64_t N, int64_t K, const EncodingSpec& encoding, const std::string& method, std::string note = {}) {
+    PlannedTensor t;
+    t.module = module;
+    t.N = N, t.K = K;
+    t.encoding = encoding;
+    t.method = method;
+    t.note = std::move(note);
+    t.parts = encoding_parts(encoding, N, K, module);
+    for (auto& part : t.parts) part.suffix = file_name(module, part.suffix);
+    add(std::move(t));
+  }
+
+  void add_vector(const std::string& name, int64_t N, DType dtype) {
+    PlannedTensor t;
+    t.module = name;
+    t.weight = false;
+    t.N = N;
+    t.encoding.dtype = dtype;
+    t.method = "plain";
+    t.parts = {{plan.container == ContainerKind::Gguf ? to_gguf_name(name).value() : name, dtype, {N}}};
+    add(std::move(t));
+  }
+
+ private:
+  std::string file_name(const std::string& module, const std::string& suffix) const {
+    const std::string name = module + "." + suffix;
+    return plan.container == ContainerKind::Gguf ? to_gguf_name(name).value() : name;
+  }
+  void add(PlannedTensor t) {
+    for (const auto& part : t.parts) t.bytes += part.bytes();
+    plan.bytes += t.bytes;
+    plan.tensors.push_back(std::move(t));
+  }
+};
+
+bool source_has(const TensorSource& source, const std::string& canonical) {
+  if (source.kind() == ContainerKind::Safetensors) return source.find(canonical) != nullptr;
+  const auto name = to_gguf_name(canonical);
+  return name && source.find(*name);
+}
+
+EncodingSpec plain(DType dtype) {
+  EncodingSpec spec;
+  spec.dtype = dtype;
+  return spec;
+}
+
+// Largest block in f32, twice (weights and what replaces them), and the largest input's Hessian with two factors of it.
+uint64_t working_bytes(const ModelSpec& spec, bool calibrated, int64_t samples, int64_t seq_len) {
+  uint64_t block = 0, largest_k = 0, largest_linear = 0;
+  for (const auto& slot : kLinears) {
+    const auto [N, K] = linear_shape(spec, slot.module);
+    block += uint64_t(N) * uint64_t(K);
+    largest_k = std::max(largest_k, uint64_t(K));
+    largest_linear = std::max(largest_linear, uint64_t(N) * uint64_t(K));
+  }
+  const uint64_t head = uint64_t(spec.vocab) * uint64_t(spec.hidden);
+  if (!calibrated) return 8 * std::max(largest_linear, head);
+  const uint64_t hidden = uint64_t(samples) * uint64_t(seq_len) * uint64_t(spec.hidden);
+  return 4 * (block + 2 * largest_linear + 4 * largest_k * largest_k + hidden);
+}
+
+// Every tensor of the model in file order, with `encode` choosing the encoding of each weight.
+template <class Encode>
+void walk(Builder& builder, const TensorSource& source, DType vector_dtype, DType bias_dtype, const Encode& encode) {
+  const auto& spec = builder.plan.spec;
+  encode("model.embed_tokens", spec.vocab, spec.hidden, false);
+  if (!spec.tied) encode("lm_head", spec.vocab, spec.hidden, false);
+  builder.add_vector(kFinalNorm, spec.hidden, vector_dtype);
+  for (int64_t layer = 0; layer < spec.layers; ++layer) {
+    const std::string prefix = layer_prefix(layer);
+    builder.add_vector(prefix + "input_layernorm.weight", spec.hidden, vector_dtype);
+    builder.add_vector(prefix + "post_attention_layernorm.weight", spec.hidden, vector_dtype);
+    for (const char* norm : {"self_attn.q_norm.weight", "self_attn.k_norm.weight"})
+      if (spec.qk_norm) builder.add_vector(prefix + norm, spec.head_dim, vector_dtype);
+    for (const auto& slot : kLinears) {
+      const auto [N, K] = linear_shape(spec, slot.module);
+      encode(prefix + slot.module, N, K, true);
+      if (source_has(source, prefix + slot.module + ".bias")) builder.add_vector(prefix + slot.module + ".bias", N, bias_dtype);
+    }
+  }
+}
+
+DType plain_dtype(const ModelSpec& spec) {
+  if (spec.dtype == "float32") return DType::F32;
+  return spec.dtype == "float16" ? DType::F16 : DType::BF16;
+}
+
+void fill_hf(Builder& builder, const TensorSource& source, const EncodingSpec& linear, DType rest, const std::string& method) {
+  walk(builder, source, rest, rest, [&](const std::string& module, int64_t N, int64_t K, bool in_block) {
+    if (in_block)
+      builder.add_weight(module, N, K, linear, method);
+    else
+      builder.add_weight(module, N, K, plain(rest), "plain");
+  });
+}
+
+void fill_gguf(Builder& builder, const TensorSource& source, const std::string& type, bool has_importance) {
+  const auto& spec = builder.plan.spec;
+  std::vector<std::pair<std::string, std::vector<int64_t>>> shapes;
+  const auto collect = [&](const std::string& module, int64_t N, int64_t K, bool) {
+    shapes.emplace_back(to_gguf_name(module + ".weight").value(), std::vector<int64_t>{N, K});
+  };
+  Builder scratch{builder.plan, {}, {}};
+  walk(scratch, source, DType::F32, DType::F32, collect);
+  const auto mix = gguf_type_mix(type, {spec.gguf_arch, spec.layers, spec.heads, spec.kv_heads, spec.tied, 0}, shapes, has_importance);
+  const auto asked = gguf_default_dtype(type);
+  size_t next = 0;
+  walk(builder, source, DType::F32, DType::F32, [&](const std::string& module, int64_t N, int64_t K, bool) {
+    const DType dtype = mix[next++].second;
+    EncodingSpec encoding = plain(dtype);
+    encoding.kind = traits(dtype).scalar() ? EncodingKind::Plain : EncodingKind::Ggml;
+    std::string note;
+    if (asked && K % traits(*asked).block != 0) note = fmt::format("K={} is no multiple of {}'s block of {}: {}", K, name_of(*asked), traits(*asked).block, name_of(dtype));
+    builder.add_weight(module, N, K, encoding, traits(dtype).scalar() ? "plain" : "search", note);
+  });
+}
+
+void finish(Plan& plan, const QuantizeOptions& options) {
+  plan.bits_per_weight = 8.0 * double(plan.bytes) / double(plan.spec.parameters());
+  plan.working_bytes = working_bytes(plan.spec, plan.calibrated, options.samples, options.seq_len);
+  plan.runtimes = runtimes_of(plan);
+}
+
+}  // namespace
+
+Plan make_plan(const TensorSource& source, const ModelSpec& spec, const QuantizeOptions& options) {
+  const Choice choice = resolve(options);
+  Builder builder;
+  Plan& plan = builder.plan;
+  plan.spec = spec;
+  plan.method = choice.method, plan.format = choice.format, plan.type = choice.type, plan.granularity = choice.granularity;
+  plan.bits = choice.bits, plan.group = choice.group, plan.symmetric = choice.symmetric;
+  plan.container = choice.format == "gguf" ? ContainerKind::Gguf : ContainerKind::Safetensors;
+  plan.calibrated = choice.method == "gptq" || choice.method == "awq" || (choice.method == "gguf" && !options.calibration.empty());
+  const bool importance = choice.method == "gguf" && (!options.importance.empty() || plan.calibrated);
+  if (plan.container == ContainerKind::Gguf) {
+    fill_gguf(builder, source, choice.type, importance);
+  } else {
+    const bool sixteen = choice.method == "fp16" || choice.method == "bf16";
+    // Loaders of GPTQ and AWQ run in fp16; LLM.int8 keeps the model's own type beside its int8 weights.
+    const DType rest = sixteen ? linear_encoding(choice).dtype : choice.format == "bitsandbytes" ? plain_dtype(spec) : DType::F16;
+    plan.dtype = name_of(rest);
+    const std::string method = sixteen ? "plain" : choice.method == "int8" ? "rtn" : choice.method;
+    fill_hf(builder, source, linear_encoding(choice), rest, method);
+  }
+  finish(plan, options);
+  return plan;
+}
+
+Plan make_convert_plan(const TensorSource& source, const ModelSpec& spec, const ConvertOptions& options) {
+  Builder builder;
+  Plan& plan = builder.plan;
+  plan.spec = spec;
+  plan.method = "convert", plan.format = options.format, plan.granularity = "group";
+  std::string dtype = options.dtype.empty() ? "" : options.dtype;
+  std::transform(dtype.begin(), dtype.end(), dtype.begin(), ::toupper);
+  if (!dtype.empty() && dtype != "F16" && dtype != "BF16" && dtype != "F32")
+    throw usage_error("convert", "--dtype " + options.dtype, "is not known; choose f16, bf16 or f32");
+  if (options.format == "gguf") {
+    plan.container = ContainerKind::Gguf;
+    plan.type = options.type.empty() ? (dtype.empty() ? "F16" : dtype) : options.type;
+    std::transform(plan.type.begin(), plan.type.end(), plan.type.begin(), ::toupper);
+    fill_gguf(builder, source, plan.type, false);
+  } else if (options.format == "safetensors") {
+    const DType rest = dtype.empty() ? plain_dtype(spec) : dtype_from_name(dtype).value();
+    plan.dtype = name_of(rest);
+    plan.bits = int(traits(rest).bytes) * 8;
+    fill_hf(builder, source, plain(rest), rest, "plain");
+  } else {
+    throw input_error("convert", "--format " + options.format,
+                      "needs codes that are chosen by a quantizer; use `teeny quantize --format {}` (convert writes safetensors and gguf in this version)", options.format);
+  }
+  finish(plan, {});
+  return plan;
+}
+
+std::string default_output(const Plan& plan, const std::string& model_name) {
+  std::string out = fmt::format("./{}-{}-", model_name, plan.method);
+  if (plan.container == ContainerKind::Gguf) return out + plan.type + ".gguf";
+  out += fmt::format("{}bit", plan.bits);
+  if (plan.granularity == "group" && plan.group != 128 && plan.bits < 16) out += fmt::format("-g{}", plan.group);
+  if (plan.granularity != "group" && plan.format != "bitsandbytes") out += "-" + plan.granularity;
+  const bool default_sym = plan.method != "awq";
+  if (plan.bits < 16 && plan.symmetric != default_sym) out += plan.symmetric ? "-sym" : "-asym";
+  const bool default_format = plan.format == "gptq" ? plan.method == "gptq" || plan.method == "rtn" || (plan.method == "awq" && plan.bits == 3)
+                                                    : plan.format == "awq" ? plan.method == "awq" : plan.format == "bitsandbytes" || plan.format == "safetensors";
+  if (!default_format) out += "-" + plan.format;
+  return out;
+}
+
+Json plan_json(const Plan& plan) {
+  Json tensors = Json::array();
+  for (const auto& t : plan.tensors) {
+    Json row = {{"name", t.module}, {"method", t.method}, {"encoding", t.encoding.name()}, {"bytes", t.bytes}};
+    if (t.weight) row["shape"] = {t.N, t.K}; else row["shape"] = {t.N};
+    row["bits_per_weight"] = 8.0 * double(t.bytes) / (double(t.N) * double(t.weight ? t.K : 1));
+    if (!t.note.empty()) row["note"] = t.note;
+    tensors.push_back(row);
+  }
+  Json runtimes = Json::object();
+  for (const auto& [name, answer] : plan.runtimes) runtimes[name] = answer;
+  return {{"method", plan.method}, {"format", plan.format}, {"type", plan.type.empty() ? Json() : Json(plan.type)}, {"bits", plan.bits},
+          {"group", plan.group}, {"symmetric", plan.symmetric}, {"bytes", plan.bytes}, {"bits_per_weight", plan.bits_per_weight},
+          {"working_bytes", plan.working_bytes}, {"calibrated", plan.calibrated}, {"runtimes", runtimes}, {"tensors", tensors}};
+}
+
+}  // namespace teeny

@@ -1,0 +1,85 @@
+#include "teeny/runtime/runner.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "runtime/generator.h"
+#include "runtime/loaded_model.h"
+#include "runtime/session.h"
+#include "teeny/family/tokenizer_source.h"
+
+namespace teeny {
+namespace {
+
+class LocalRunner : public Runner {
+ public:
+  LocalRunner(std::unique_ptr<TensorSource> source, Context& context)
+      : source_(std::move(source)), model_(load_model(*source_, open_device(context), context)), tokenizer_(load_tokenizer(*source_)) {}
+
+  const ModelSpec& spec() const override { return model_.spec; }
+  const Tokenizer& tokenizer() const override { return *tokenizer_; }
+  const QuantConfig& quant() const override { return model_.quant; }
+  const TensorSource& source() const override { return *source_; }
+
+  void score(const std::vector<std::vector<int32_t>>& windows, const std::function<void(size_t, const Tensor&)>& visit, Context& context) override {
+    size_t longest = 1;
+    for (const auto& window : windows) longest = std::max(longest, window.size());
+    const Rope rope = make_rope(model_.spec, int64_t(longest), model_.device);
+    std::mutex mutex;
+    const auto one = [&](size_t i) {
+      context.check_interrupted();
+      visit(i, forward(windows[i], rope));
+      std::lock_guard lock(mutex);
+      context.progress_advance();
+    };
+    // A window is one thread's work; only where that many windows of logits do not fit is each product shared instead.
+    const uint64_t bytes = uint64_t(longest) * uint64_t(model_.spec.vocab) * 4 * 3 * uint64_t(at::get_num_threads());
+    if (model_.device.is_cuda() || bytes > available_host_bytes() / 4) {
+      for (size_t i = 0; i < windows.size(); ++i) one(i);
+    } else {
+      at::parallel_for(0, int64_t(windows.size()), 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) one(size_t(i));
+      });
+    }
+  }
+
+  std::vector<Completion> generate(const std::vector<std::vector<int32_t>>& prompts, const GenerateParams& params, Context& context,
+                                   const std::function<void(size_t, const Completion&)>& done) override {
+    return Generator(model_, *tokenizer_, prompts, params, context, done).run();
+  }
+
+  std::unique_ptr<Session> open_session(int64_t batch, int64_t capacity) override { return std::make_unique<LockstepSession>(model_, batch, capacity); }
+
+  uint64_t decode_bytes() const override { return model_.decode_bytes(); }
+  uint64_t macs_per_token() const override { return model_.macs_per_token(); }
+  uint64_t weight_bytes_resident() const override { return model_.resident_bytes(); }
+  std::string weights_note() const override { return fmt::format("decoded once to {}", model_.dtype == at::kFloat ? "f32" : "bf16"); }
+  uint64_t peak_device_bytes() const override { return peak_device_memory(model_.device); }
+
+ private:
+  Tensor forward(const std::vector<int32_t>& window, const Rope& rope) const {
+    const int64_t T = int64_t(window.size());
+    const Tensor ids = at::tensor(window, at::kInt).to(at::kLong).unsqueeze(0).to(model_.device);
+    Attend attend;
+    attend.positions = at::arange(T, at::TensorOptions().dtype(at::kLong).device(model_.device)).unsqueeze(0);
+    attend.keys = T;
+    Tensor hidden = model_.embed(ids);
+    for (int64_t layer = 0; layer < model_.spec.layers; ++layer)
+      hidden = block_forward(model_.spec, model_.blocks[size_t(layer)], layer, hidden, rope, attend);
+    return model_.logits(hidden)[0];
+  }
+
+  std::unique_ptr<TensorSource> source_;
+  LoadedModel model_;
+  std::shared_ptr<Tokenizer> tokenizer_;
+};
+
+}  // namespace
+
+std::unique_ptr<Runner> load_runner(std::unique_ptr<TensorSource> source, Context& context) {
+  return std::make_unique<LocalRunner>(std::move(source), context);
+}
+
+}  // namespace teeny
