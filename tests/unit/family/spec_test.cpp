@@ -118,7 +118,7 @@ TEST(Spec, Family) {
 
 TEST(Spec, EverySizeIsChecked) {
   for (const char* key : {"hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size", "vocab_size", "max_position_embeddings"}) {
-    const auto named = "\"" + std::string(key) + "\" is ";
+    const auto named = fmt::format("\"{}\" is ", key);
     for (const Json& value : {Json(0), Json(-1), Json(1ull << 31), Json(1ull << 63), Json(64.5), Json("64"), Json(nullptr), Json(true), Json::array({64}), Json(64.0)}) {
       SCOPED_TRACE(key + value.dump());
       expect_error(ErrorKind::Input, named, [&] { spec_with(key, value); });
@@ -126,7 +126,7 @@ TEST(Spec, EverySizeIsChecked) {
     if (std::string_view(key) == "num_key_value_heads") continue;  // llama: as many as heads when absent
     Json config = llama_config();
     config.erase(key);
-    expect_error(ErrorKind::Input, "\"" + std::string(key) + "\" is absent", [&] { spec_of(config); });
+    expect_error(ErrorKind::Input, fmt::format("\"{}\" is absent", key), [&] { spec_of(config); });
   }
   expect_error(ErrorKind::Input, "expected a whole number from 1 to 1024", [] { spec_with("num_hidden_layers", 1025); });
   expect_error(ErrorKind::Input, "64 is no multiple of 5 attention heads", [] { spec_with("num_attention_heads", 5); });
@@ -164,7 +164,7 @@ TEST(Spec, NumbersAndSwitches) {
 }
 
 TEST(Spec, Rope) {
-  // The numbers of Llama 3.2 1B; expected factors from transformers' _compute_llama3_parameters.
+  // The numbers of Llama 3.2 1B; expected factors from the formula of transformers (_compute_llama3_parameters), in numpy.
   Json config = llama_config();
   config["head_dim"] = 64;
   config["rope_scaling"] = {{"rope_type", "llama3"}, {"factor", 32.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 8192}};
@@ -173,8 +173,9 @@ TEST(Spec, Rope) {
   ASSERT_EQ(spec.rope_freq_factors.size(), 32u);
   EXPECT_EQ(spec.rope_freq_factors[0], 1);
   EXPECT_EQ(spec.rope_freq_factors[14], 1);
-  EXPECT_NEAR(spec.rope_freq_factors[15], 1.2952423, 1e-4);
-  EXPECT_NEAR(spec.rope_freq_factors[17], 6.6498094, 1e-3);
+  EXPECT_NEAR(spec.rope_freq_factors[15], 1.6513292, 1e-5);
+  EXPECT_NEAR(spec.rope_freq_factors[16], 3.2922626, 1e-5);
+  EXPECT_NEAR(spec.rope_freq_factors[17], 9.6667299, 1e-5);
   EXPECT_EQ(spec.rope_freq_factors[18], 32);
   EXPECT_EQ(spec.rope_freq_factors[31], 32);
   const auto wrong = [&](const char* key, Json value, const char* part) {
