@@ -62,6 +62,10 @@ Tensor fixed_matmul(const Tensor& a, const Tensor& b) {
   return out;
 }
 
+void subtract_product(Tensor& target, const Tensor& a, const Tensor& b) {
+  for_each_single_threaded(panels(a.size(0)), [&](int64_t i) { panel_rows(target, i).addmm_(panel_rows(a, i), b, 1, -1); });
+}
+
 void add_gram(Tensor& gram, const Tensor& x) {
   const Tensor xt = x.t();
   const int64_t n = panels(gram.size(0));

@@ -98,23 +98,21 @@ KvCache make_cache(const ModelSpec& spec, int64_t slots, int64_t capacity, at::T
 Tensor block_forward(const ModelSpec& spec, const Block& block, int64_t layer, const Tensor& hidden, const Rope& rope, const Attend& attend,
                      const Observer& observer) {
   const int64_t B = hidden.size(0), T = hidden.size(1);
-  const auto observe = [&](int input, const Tensor& x) {
-    if (observer) observer(input, x);
-  };
+  const auto go_on = [&](int input, const Tensor& x) { return !observer || observer(input, x); };
   Tensor x = rms_norm(hidden, block.attn_norm, spec.rms_eps);
-  observe(0, x);
+  if (!go_on(0, x)) return {};
   const Heads heads = project(spec, block, x, rope, attend);
   const auto [k, v] = through_cache(spec, layer, heads, attend);
   const std::optional<Tensor> mask = attend.mask.defined() ? std::optional(attend.mask) : std::nullopt;
   const bool gqa = spec.heads != spec.kv_heads;
   Tensor a = at::scaled_dot_product_attention(heads.q, k, v, mask, 0.0, !mask && attend.causal && T > 1, std::nullopt, gqa);
   a = a.transpose(1, 2).reshape({B, T, spec.heads * spec.head_dim});
-  observe(1, a);
+  if (!go_on(1, a)) return {};
   Tensor out = hidden + block.linears[3](a);
   x = rms_norm(out, block.mlp_norm, spec.rms_eps);
-  observe(2, x);
+  if (!go_on(2, x)) return {};
   const Tensor m = at::silu(block.linears[4](x)) * block.linears[5](x);
-  observe(3, m);
+  if (!go_on(3, m)) return {};
   return out + block.linears[6](m);
 }
 

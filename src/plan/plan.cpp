@@ -115,22 +115,22 @@ void fill_hf(Builder& builder, const TensorSource& source, const EncodingSpec& l
 
 void fill_gguf(Builder& builder, const TensorSource& source, const std::string& type, bool has_importance) {
   const auto& spec = builder.plan.spec;
-  std::vector<std::pair<std::string, std::vector<int64_t>>> shapes;
-  const auto collect = [&](const std::string& module, int64_t N, int64_t K, bool) {
-    shapes.emplace_back(to_gguf_name(module + ".weight").value(), std::vector<int64_t>{N, K});
-  };
+  const auto& file_type = gguf_file_type(type);
+  builder.plan.type = file_type.name;
+  std::vector<MixTensor> tensors;
   Builder scratch{builder.plan, {}, {}};
-  walk(scratch, source, DType::F32, DType::F32, collect);
-  const auto mix = gguf_type_mix(type, {spec.gguf_arch, spec.layers, spec.heads, spec.kv_heads, spec.tied, 0}, shapes, has_importance);
-  const auto asked = gguf_default_dtype(type);
+  walk(scratch, source, DType::F32, DType::F32, [&](const std::string& module, int64_t N, int64_t K, bool) {
+    tensors.push_back({to_gguf_name(module + ".weight").value(), {N, K}});
+  });
+  const auto mix = gguf_type_mix(file_type, {spec.gguf_arch, spec.layers, spec.heads, spec.kv_heads, 0}, tensors, has_importance);
   size_t next = 0;
   walk(builder, source, DType::F32, DType::F32, [&](const std::string& module, int64_t N, int64_t K, bool) {
-    const DType dtype = mix[next++].second;
-    EncodingSpec encoding = plain(dtype);
-    encoding.kind = traits(dtype).scalar() ? EncodingKind::Plain : EncodingKind::Ggml;
+    const auto choice = mix[next++];
+    EncodingSpec encoding = plain(choice.dtype);
+    encoding.kind = traits(choice.dtype).scalar() ? EncodingKind::Plain : EncodingKind::Ggml;
     std::string note;
-    if (asked && K % traits(*asked).block != 0) note = fmt::format("K={} is no multiple of {}'s block of {}: {}", K, name_of(*asked), traits(*asked).block, name_of(dtype));
-    builder.add_weight(module, N, K, encoding, traits(dtype).scalar() ? "plain" : "search", note);
+    if (choice.dtype != choice.wanted) note = fmt::format("K={} is no multiple of {}'s block of {}", K, name_of(choice.wanted), traits(choice.wanted).block);
+    builder.add_weight(module, N, K, encoding, traits(choice.dtype).scalar() ? "plain" : "search", note);
   });
 }
 

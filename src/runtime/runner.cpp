@@ -9,6 +9,7 @@
 #include "runtime/loaded_model.h"
 #include "runtime/session.h"
 #include "teeny/family/tokenizer_source.h"
+#include "teeny/kernels/fixed_order.h"
 
 namespace teeny {
 namespace {
@@ -39,9 +40,7 @@ class LocalRunner : public Runner {
     if (model_.device.is_cuda() || bytes > available_host_bytes() / 4) {
       for (size_t i = 0; i < windows.size(); ++i) one(i);
     } else {
-      at::parallel_for(0, int64_t(windows.size()), 1, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) one(size_t(i));
-      });
+      for_each_single_threaded(int64_t(windows.size()), [&](int64_t i) { one(size_t(i)); });
     }
   }
 

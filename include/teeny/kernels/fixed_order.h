@@ -13,6 +13,7 @@ namespace teeny {
 void for_each_single_threaded(int64_t n, const std::function<void(int64_t)>& body);
 
 Tensor fixed_matmul(const Tensor& a, const Tensor& b);        // (M, K) x (K, N) -> (M, N), in panels of rows of a
+void subtract_product(Tensor& target, const Tensor& a, const Tensor& b);  // target (M, N) -= a (M, K) x b (K, N)
 void add_gram(Tensor& gram, const Tensor& x);                 // gram (K, K) += x^T x; x (T, K) f32. Lower triangle only
 void mirror_lower(Tensor& square);                            // copies the lower triangle to the upper
 

@@ -46,8 +46,9 @@ struct Attend {
   bool causal = true;      // without a mask: token t sees 0..t (needs T == keys)
 };
 
-// observer(input, x): x is the input that linears of that number (LinearSlot::input) share, (B, T, K).
-using Observer = std::function<void(int input, const Tensor& x)>;
+// observer(input, x): x is the input that linears of that number (LinearSlot::input) share, (B, T, K). Returning false
+// ends the pass there: what block_forward returns is then undefined.
+using Observer = std::function<bool(int input, const Tensor& x)>;
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps);
 // hidden (B, T, H) -> (B, T, H)

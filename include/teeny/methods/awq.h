@@ -1,0 +1,32 @@
+// AWQ (Lin et al., arXiv 2306.00978): input channels that carry large activations are scaled up before rounding, the
+// inverse is folded into the operation before; then each group's range is clipped where that lowers the output error.
+#pragma once
+#include <array>
+#include <string>
+
+#include "teeny/calib/collect.h"
+#include "teeny/encodings/encoding.h"
+#include "teeny/family/spec.h"
+
+namespace teeny {
+
+struct AwqOptions {
+  int grid = 20;             // ratios r = 0, 1/grid .. tried for s = E|x|^r / ...
+  bool duo_scaling = true;   // also try s = E|x|^r / mean|w|^(1-r)
+  bool clip = true;
+};
+
+// What was chosen for one scaled group, for the record.
+struct AwqScale {
+  std::string group;         // "input_layernorm -> q,k,v"
+  double ratio = 0;
+  bool duo = false;
+  double error_before = 0, error_after = 0;  // summed squared output error a token, at s = 1 and at the chosen s
+};
+
+// Scales, folds and clips `block` in place: norms, weights and biases change so that the block computes the same function
+// before rounding. Norms end up exactly representable in fp16. `stats` (with gram) are of the block's own inputs.
+std::vector<AwqScale> awq_transform(const ModelSpec& spec, Block& block, const std::array<InputStats, 4>& stats, const Encoding& encoding,
+                                    const AwqOptions& options);
+
+}  // namespace teeny

@@ -1,0 +1,35 @@
+// GPTQ (Frantar, Ashkboos, Hoefler, Alistarh: arXiv 2210.17323): quantize column by column, spreading each column's error
+// over the columns that are still free, along the Cholesky factor of the inverse Hessian of the layer's input.
+#pragma once
+#include <string>
+
+#include "teeny/calib/collect.h"
+#include "teeny/encodings/encoding.h"
+
+namespace teeny {
+
+struct GptqOptions {
+  double damp = 0.05;        // added to the diagonal, times its mean; raised step by step until the factor exists
+  int64_t block = 128;       // columns updated lazily together
+  bool act_order = true;     // columns by falling diag(H); groups are fixed beforehand from the original order (static)
+  bool desc_act = false;     // act-order with groups formed in the permuted order: needs g_idx when run
+  bool mse = true;           // importance-weighted search of each group's range
+};
+
+// What linears that share an input share: the factor and the order.
+struct GptqFactor {
+  Tensor u;              // (K, K) upper, in the order `order`; undefined: none exists, round to nearest instead
+  Tensor order;          // (K) int64: column processed at each step
+  Tensor importance;     // (K) f32 E[x^2], dead columns 1
+  double damp = 0;       // as used
+  int64_t dead_columns = 0;
+};
+GptqFactor gptq_factor(const InputStats& stats, const GptqOptions& options);
+
+struct GptqResult {
+  Quantized quantized;
+  double loss = 0;       // sum over rows and columns of (w - q)^2 / u_ii^2 / 2
+};
+GptqResult gptq_quantize(const Tensor& w, const GptqFactor& factor, const Encoding& encoding, const GptqOptions& options);
+
+}  // namespace teeny

@@ -1,0 +1,19 @@
+// run_bench with the real models, clock and machine; everything else is run_bench_with.
+#include <chrono>
+
+#include "bench/bench.h"
+#include "bench/rates.h"
+#include "teeny/bench/bench.h"
+
+namespace teeny {
+
+Json run_bench(const BenchOptions& options, Context& context) {
+  BenchServices services;
+  services.open = open_source;
+  services.load = load_runner;
+  services.clock = [] { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); };
+  services.rates = measure_rates;
+  return run_bench_with(options, context, services);
+}
+
+}  // namespace teeny

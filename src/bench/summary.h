@@ -1,0 +1,15 @@
+// From times to the fields of a case in the record.
+#pragma once
+#include "bench/bench.h"
+
+namespace teeny {
+
+double quantile_of(std::vector<double> values, double q);  // linear between order statistics; NaN for none
+double median_of(const std::vector<double>& values);
+double mad_of(const std::vector<double>& values);          // median absolute deviation from the median, unscaled
+double variation_of(const std::vector<double>& values);    // standard deviation / mean; 0 for fewer than two
+
+// A case as measured. decode_bytes 0: bandwidth does not apply.
+Json measured_case(const std::string& name, const std::string& hardware, const CaseSpec& spec, const CaseTimes& times, uint64_t decode_bytes, const MachineRates& rates);
+
+}  // namespace teeny

@@ -1,0 +1,16 @@
+// What is decided over all comparisons of a run: corrected p values, and the checks that a pipeline asked for.
+#pragma once
+#include <vector>
+
+#include "eval/job.h"
+
+namespace teeny {
+
+// Fills p_holm of every comparison that has a p.
+void adjust_for_multiplicity(std::vector<Json>& comparisons);
+
+// --fail-if-loss, --require-loss-below: false when one fails. details.check = {passed, message} is filled whenever one was
+// asked for; the record's status "check-failed" is what cli turns into exit code 5 with that message.
+bool run_checks(EvalJob& job);
+
+}  // namespace teeny

@@ -1,0 +1,28 @@
+// run_eval with the real models and the real judge; everything else is run_eval_with.
+#include "eval/job.h"
+#include "teeny/eval/eval.h"
+
+namespace teeny {
+namespace {
+
+class SandboxedJudge : public ProgramJudge {
+ public:
+  explicit SandboxedJudge(const JudgeOptions& options) : judge_(options) {}
+  SandboxInfo sandbox() override { return judge_.sandbox(); }
+  Json toolchains() override { return judge_.toolchains(); }
+  std::vector<Verdict> run(const std::vector<Job>& jobs, const Context& context) override { return judge_.run(jobs, context); }
+
+ private:
+  Judge judge_;
+};
+}  // namespace
+
+Json run_eval(const EvalOptions& options, Context& context) {
+  EvalServices services;
+  services.open = open_source;
+  services.load = load_runner;
+  services.judge = [](const JudgeOptions& o) { return std::make_unique<SandboxedJudge>(o); };
+  return run_eval_with(options, context, services);
+}
+
+}  // namespace teeny

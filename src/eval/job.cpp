@@ -1,0 +1,73 @@
+#include "eval/job.h"
+
+#include "teeny/core/error.h"
+#include "teeny/family/describe.h"
+
+namespace teeny {
+
+Json LazyModel::describe(bool hash) {
+  if (!description_.is_null()) return description_;
+  if (!source_ && !runner_) source_ = services_.open(path_);
+  const TensorSource& source = runner_ ? runner_->source() : *source_;
+  return description_ = describe_model(source, read_spec(source), read_quant_config(source), hash);
+}
+
+Runner& LazyModel::get(Context& context) {
+  if (runner_) return *runner_;
+  if (!source_) source_ = services_.open(path_);
+  return *(runner_ = services_.load(std::move(source_), context));
+}
+
+EvalJob::EvalJob(const EvalOptions& o, Context& c, const EvalServices& services) : options(o), context(c), services_(services), model_(o.model, services) {
+  if (!o.reference.empty()) reference_.emplace(o.reference, services);
+}
+
+const TextWindows& EvalJob::text() {
+  if (!text_) {
+    text_ = load_windows(options, model_.get(context));
+    if (reference_) require_same_tokens(*text_, model_.get(context), reference_->get(context));
+  }
+  return *text_;
+}
+
+const TextPass& EvalJob::text_pass() {
+  if (!pass_) {
+    const auto& windows = text();
+    pass_ = run_text_pass(model_.get(context), reference_ ? &reference_->get(context) : nullptr, windows, context);
+  }
+  return *pass_;
+}
+
+ProgramJudge& EvalJob::judge() {
+  if (!judge_) {
+    JudgeOptions o;
+    o.threads = context.thread_count();
+    if (options.timeout > 0) o.timeout_s = options.timeout;
+    o.accept_unsandboxed = options.accept_unsandboxed;
+    judge_ = services_.judge(o);
+  }
+  return *judge_;
+}
+
+void EvalJob::add_completion(const std::string& task_id, const std::string& completion) {
+  completions_ += dump_json({{"task_id", task_id}, {"completion", completion}}, -1);
+}
+
+void EvalJob::save_completions() {
+  if (!options.save_completions.empty()) write_file(options.save_completions, completions_);
+}
+
+Json EvalJob::result() {
+  Json errors = Json::object(), sandbox = nullptr, toolchains = Json::object();
+  for (const auto& [category, count] : errors_) errors[category] = count;
+  if (judge_) {
+    const auto info = judge_->sandbox();
+    sandbox = {{"tier", info.tier}, {"self_test", info.self_test}};
+    toolchains = judge_->toolchains();
+  }
+  Json out = {{"tasks", tasks_}, {"comparison", comparisons_}, {"errors", errors}, {"sandbox", sandbox}, {"toolchains", toolchains}};
+  if (!details_.empty()) out["details"] = details_;
+  return out;
+}
+
+}  // namespace teeny

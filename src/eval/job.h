@@ -1,0 +1,106 @@
+// One run of `teeny eval`: what the tasks share (models loaded when first needed, one pass over the text, the judge) and
+// what they add to (tasks, comparisons, error counts).
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "eval/text_pass.h"
+#include "teeny/core/engine.h"
+#include "teeny/judge/judge.h"
+#include "teeny/runtime/runner.h"
+
+namespace teeny {
+
+// The judge as the tasks see it, so that tests can put another in its place.
+class ProgramJudge {
+ public:
+  virtual ~ProgramJudge() = default;
+  virtual SandboxInfo sandbox() = 0;
+  virtual Json toolchains() = 0;
+  virtual std::vector<Verdict> run(const std::vector<Job>& jobs, const Context& context) = 0;
+};
+
+struct EvalServices {
+  std::function<std::unique_ptr<TensorSource>(const std::string& path)> open;
+  std::function<std::unique_ptr<Runner>(std::unique_ptr<TensorSource> source, Context& context)> load;
+  std::function<std::unique_ptr<ProgramJudge>(const JudgeOptions& options)> judge;
+};
+
+// A model that is opened (headers) at once and loaded when it must compute.
+class LazyModel {
+ public:
+  LazyModel(std::string path, const EvalServices& services) : path_(std::move(path)), services_(services) {}
+  const std::string& path() const { return path_; }
+  Json describe(bool hash);             // the record's model block; reads headers only
+  std::string fingerprint() { return describe(false).value("fingerprint", ""); }
+  Runner& get(Context& context);
+  bool loaded() const { return runner_ != nullptr; }
+
+ private:
+  std::string path_;
+  const EvalServices& services_;
+  std::unique_ptr<TensorSource> source_;
+  std::unique_ptr<Runner> runner_;
+  Json description_;
+};
+
+class EvalJob {
+ public:
+  EvalJob(const EvalOptions& options, Context& context, const EvalServices& services);
+
+  const EvalOptions& options;
+  Context& context;
+
+  bool has_model() const { return options.score_completions.empty(); }
+  LazyModel& model() { return model_; }
+  LazyModel* reference() { return reference_ ? &*reference_ : nullptr; }  // nullptr: none was named
+  const TextWindows& text();
+  const TextPass& text_pass();  // of the model, and of the reference when there is one
+  ProgramJudge& judge();
+
+  void add_task(Json task) { tasks_.push_back(std::move(task)); }
+  void add_comparison(Json comparison) { comparisons_.push_back(std::move(comparison)); }
+  void count_error(const std::string& category) { ++errors_[category]; }
+  void add_completion(const std::string& task_id, const std::string& completion);
+  void save_completions();  // to options.save_completions, all so far
+  Json& details() { return details_; }
+  std::vector<Json>& comparisons() { return comparisons_; }
+  Json result();            // the record's eval block
+
+ private:
+  const EvalServices& services_;
+  LazyModel model_;
+  std::optional<LazyModel> reference_;
+  std::optional<TextWindows> text_;
+  std::optional<TextPass> pass_;
+  std::unique_ptr<ProgramJudge> judge_;
+  std::vector<Json> tasks_, comparisons_;
+  std::map<std::string, int64_t> errors_;
+  std::string completions_;
+  Json details_ = Json::object();
+};
+
+// One task: what --tasks names. `code` tasks run programs and can score given completions without a model.
+struct TaskEntry {
+  const char* name;
+  const char* summary;
+  bool code;
+  bool needs_reference;
+  void (*run)(EvalJob& job);
+};
+const std::vector<TaskEntry>& eval_tasks();
+const TaskEntry& find_task(const std::string& name);  // Usage error listing the names
+
+void run_ppl(EvalJob& job);
+void run_kld(EvalJob& job);
+void run_demo_code(EvalJob& job);
+void run_humaneval(EvalJob& job);
+void run_humaneval_mul(EvalJob& job);
+
+Json run_eval_with(const EvalOptions& options, Context& context, const EvalServices& services);
+
+}  // namespace teeny
