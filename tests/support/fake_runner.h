@@ -34,9 +34,9 @@ class FakeSource : public TensorSource {
  public:
   explicit FakeSource(const std::string& path) {
     path_ = path;
-    config_ = {{"model_type", "qwen2"},       {"architectures", {"Qwen2ForCausalLM"}}, {"hidden_size", 8},          {"num_hidden_layers", 1},
-               {"num_attention_heads", 2},    {"num_key_value_heads", 1},              {"intermediate_size", 16},   {"vocab_size", 256},
-               {"max_position_embeddings", 4096}, {"rms_norm_eps", 1e-6},              {"tie_word_embeddings", true}, {"eos_token_id", 0}};
+    config_ = parse_json(R"({"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "hidden_size": 8, "num_hidden_layers": 1,
+      "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 16, "vocab_size": 256, "max_position_embeddings": 4096,
+      "rms_norm_eps": 1e-6, "tie_word_embeddings": true, "eos_token_id": 0})", "test", path);
     add("model.embed_tokens.weight", {256, 8});
     add("model.layers.0.mlp.up_proj.weight", {16, 8});
   }
@@ -48,6 +48,7 @@ class FakeSource : public TensorSource {
     info.dtype = DType::F16;
     info.bytes = uint64_t(shape[0] * shape[1] * 2);
     info.shape = std::move(shape);
+    info.offset = std::hash<std::string>{}(path_) % 1000000;  // so that two fakes have two fingerprints
     index_[name] = tensors_.size();
     tensors_.push_back(info);
   }
