@@ -189,7 +189,8 @@ Plan make_convert_plan(const TensorSource& source, const ModelSpec& spec, const 
     throw input_error("convert", "--format " + options.format,
                       "needs codes that are chosen by a quantizer; use `teeny quantize --format {}` (convert writes safetensors and gguf in this version)", options.format);
   }
-  finish(plan, {});
+  const QuantizeOptions nothing_calibrated;
+  finish(plan, nothing_calibrated);
   return plan;
 }
 

@@ -58,6 +58,7 @@ class ChatTemplate {
  public:
   virtual ~ChatTemplate() = default;
   virtual std::string name() const = 0;  // "chatml", "qwen2.5", "llama3", ...
+  // The whole prompt, BOS included where the template prints one: encode it with add_special = false.
   virtual std::string render(const std::vector<ChatMessage>& messages, bool add_generation_prompt) const = 0;
 };
 // nullptr: no template. Input error naming the file for a template that is not on the whitelist.

@@ -4,6 +4,7 @@
 constexpr int kLanes = TEENY_LANES;
 using V = float __attribute__((vector_size(TEENY_LANES * 4)));
 using I = int32_t __attribute__((vector_size(TEENY_LANES * 4)));
+using Bytes = uint8_t __attribute__((vector_size(TEENY_LANES)));
 
 #define TEENY_INLINE [[gnu::always_inline]] inline
 
@@ -20,6 +21,23 @@ TEENY_INLINE bool any(I mask) {
   int32_t bits = 0;
   for (int l = 0; l < kLanes; ++l) bits |= mask[l];
   return bits != 0;
+}
+TEENY_INLINE void store_bytes(uint8_t* p, I v) {
+  const Bytes bytes = __builtin_convertvector(v, Bytes);
+  __builtin_memcpy(p, &bytes, sizeof bytes);
+}
+// Lane l takes lane l ^ distance: folding with it leaves the same number in every lane.
+template <class T>
+TEENY_INLINE T swapped(T v, int distance) {
+#if defined(__clang__)
+  T out = v;
+  for (int l = 0; l < kLanes; ++l) out[l] = v[l ^ distance];
+  return out;
+#else
+  I from{};
+  for (int l = 0; l < kLanes; ++l) from[l] = l ^ distance;
+  return __builtin_shuffle(v, from);
+#endif
 }
 TEENY_INLINE V square_root(V v) {
 #if defined(__SSE2__)

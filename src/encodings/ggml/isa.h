@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <vector>
 #if defined(__SSE2__)
 #include <immintrin.h>
 #endif
@@ -46,9 +47,12 @@ struct TypeKernels {
   void (*decode)(const uint8_t* bytes, int64_t blocks, float* out);
 };
 
-const TypeKernels* kernels_base(size_t& count);
-const TypeKernels* kernels_avx2(size_t& count);    // null when the build has none
-const TypeKernels* kernels_avx512(size_t& count);
+std::span<const TypeKernels> kernels_base();
+std::span<const TypeKernels> kernels_avx2();  // empty when the build has none
+std::span<const TypeKernels> kernels_avx512();
+
+// What this CPU can run, slowest first.
+std::vector<std::span<const TypeKernels>> available_kernels();
 
 std::span<const GgmlType> all_types();
 const GgmlType& type_of(DType dtype);          // Bug error for another dtype

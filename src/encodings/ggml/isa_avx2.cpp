@@ -9,16 +9,10 @@
 #include "encodings/ggml/kernels/all.h"
 
 namespace teeny::ggml {
-const TypeKernels* kernels_avx2(size_t& count) {
-  count = sizeof avx2::kTable / sizeof avx2::kTable[0];
-  return avx2::kTable;
-}
+std::span<const TypeKernels> kernels_avx2() { return avx2::kTable; }
 }  // namespace teeny::ggml
 #else
 namespace teeny::ggml {
-const TypeKernels* kernels_avx2(size_t& count) {
-  count = 0;
-  return nullptr;
-}
+std::span<const TypeKernels> kernels_avx2() { return {}; }
 }  // namespace teeny::ggml
 #endif

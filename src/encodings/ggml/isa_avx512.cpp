@@ -9,16 +9,10 @@
 #include "encodings/ggml/kernels/all.h"
 
 namespace teeny::ggml {
-const TypeKernels* kernels_avx512(size_t& count) {
-  count = sizeof avx512::kTable / sizeof avx512::kTable[0];
-  return avx512::kTable;
-}
+std::span<const TypeKernels> kernels_avx512() { return avx512::kTable; }
 }  // namespace teeny::ggml
 #else
 namespace teeny::ggml {
-const TypeKernels* kernels_avx512(size_t& count) {
-  count = 0;
-  return nullptr;
-}
+std::span<const TypeKernels> kernels_avx512() { return {}; }
 }  // namespace teeny::ggml
 #endif

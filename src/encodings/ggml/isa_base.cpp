@@ -7,8 +7,5 @@
 #include "encodings/ggml/kernels/all.h"
 
 namespace teeny::ggml {
-const TypeKernels* kernels_base(size_t& count) {
-  count = sizeof base::kTable / sizeof base::kTable[0];
-  return base::kTable;
-}
+std::span<const TypeKernels> kernels_base() { return base::kTable; }
 }  // namespace teeny::ggml

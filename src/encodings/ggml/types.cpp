@@ -21,24 +21,6 @@ constexpr GgmlType kTypes[] = {
     {DType::IQ4_XS, 256, 32, 136, 15, 0, false, kIq4Table},
 };
 
-struct Kernels {
-  const TypeKernels* rows;
-  size_t count;
-};
-
-Kernels best_kernels() {
-  Kernels best{};
-  best.rows = kernels_base(best.count);
-#if defined(__x86_64__) && defined(__GNUC__)
-  size_t count = 0;
-  if (__builtin_cpu_supports("avx2"))
-    if (const auto* rows = kernels_avx2(count)) best = {rows, count};
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    if (const auto* rows = kernels_avx512(count)) best = {rows, count};
-#endif
-  return best;
-}
-
 }  // namespace
 
 const GgmlType& type_of(DType dtype) {
@@ -49,10 +31,20 @@ const GgmlType& type_of(DType dtype) {
 
 std::span<const GgmlType> all_types() { return kTypes; }
 
+std::vector<std::span<const TypeKernels>> available_kernels() {
+  std::vector<std::span<const TypeKernels>> all{kernels_base()};
+#if defined(__x86_64__) && defined(__GNUC__)
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (__builtin_cpu_supports("avx2") && !kernels_avx2().empty()) all.push_back(kernels_avx2());
+  if (avx512 && !kernels_avx512().empty()) all.push_back(kernels_avx512());
+#endif
+  return all;
+}
+
 const TypeKernels& kernels_of(DType dtype) {
-  static const Kernels kernels = best_kernels();
-  for (size_t i = 0; i < kernels.count; ++i)
-    if (kernels.rows[i].dtype == dtype) return kernels.rows[i];
+  static const auto best = available_kernels().back();
+  for (const auto& row : best)
+    if (row.dtype == dtype) return row;
   throw Error(ErrorKind::Bug, "ggml", name_of(dtype), "has no kernels");
 }
 

@@ -43,17 +43,19 @@ TEENY_INLINE void importance_weights(const float* const* rows, V sigma2, const V
   for (int i = 0; i < n; ++i) w[i] = w[i] * square_root(sigma2 + x[i] * x[i]);
 }
 
-// codes = clamp(round((x + shift) * inverse)) or / divisor, offset by `zero`; contiguous, vectorised by the compiler.
-TEENY_INLINE uint8_t clamp_code(float v, float lo, float hi, int zero) {
-  v = v > lo ? v : lo;
-  v = v < hi ? v : hi;
-  return uint8_t(int((v + kRoundMagic) - kRoundMagic) + zero);
-}
+// codes = zero + clamp(round((x + shift) / divisor)) of n contiguous weights.
 template <int n>
 TEENY_INLINE void codes_divided(const float* x, float shift, float divisor, float lo, float hi, int zero, uint8_t* q) {
-  for (int i = 0; i < n; ++i) q[i] = clamp_code((x[i] + shift) / divisor, lo, hi, zero);
+  for (int i = 0; i < n; i += kLanes) {
+    const V l = round_clamped((load(x + i) + shift) / divisor, lo, hi);
+    store_bytes(q + i, __builtin_convertvector(l, I) + zero);
+  }
 }
+// codes = zero + clamp(round(inverse * (x - base))).
 template <int n>
 TEENY_INLINE void codes_scaled(const float* x, float base, float inverse, float lo, float hi, int zero, uint8_t* q) {
-  for (int i = 0; i < n; ++i) q[i] = clamp_code(inverse * (x[i] - base), lo, hi, zero);
+  for (int i = 0; i < n; i += kLanes) {
+    const V l = round_clamped(inverse * (load(x + i) - base), lo, hi);
+    store_bytes(q + i, __builtin_convertvector(l, I) + zero);
+  }
 }

@@ -11,13 +11,12 @@ TEENY_INLINE V iq4_level(V v) {
   return q;
 }
 
-template <int n>
-TEENY_INLINE void iq4_codes(const float* x, float inverse, uint8_t* q) {
-  for (int i = 0; i < n; ++i) {
-    const float v = inverse * x[i], twice = v + v;
-    int code = 0;
-    for (int k = 1; k < 16; ++k) code += int(twice >= iq4_twice(k));
-    q[i] = uint8_t(code);
+TEENY_INLINE void iq4_codes(const float* x, float inverse, uint8_t* q) {  // 32 weights
+  for (int i = 0; i < 32; i += kLanes) {
+    const V v = inverse * load(x + i), twice = v + v;
+    I code{};
+    for (int k = 1; k < 16; ++k) code -= I(twice >= iq4_twice(k));  // true is -1
+    store_bytes(q + i, code);
   }
 }
 
@@ -61,7 +60,7 @@ void quantize_iq4_nl(const float* x, const float* importance, const Blocks& out)
     for (int l = 0; l < g.count; ++l) {
       out.d[first + l] = to_half(scale[l]);
       const float inverse = scale[l] != 0 ? 1.f / scale[l] : 0.f;
-      iq4_codes<32>(g.x + l * 32, inverse, out.codes + (first + l) * 32);
+      iq4_codes(g.x + l * 32, inverse, out.codes + (first + l) * 32);
     }
   }
 }
@@ -74,7 +73,7 @@ TEENY_INLINE void quantize_iq4_xs_block(const float* x, const float* scale, cons
     v = v < -32 ? -32 : v > 31 ? 31 : v;
     s.sc[j] = int8_t(v);
     const float step = d * float(v);
-    iq4_codes<32>(x + j * 32, step != 0 ? 1.f / step : 0.f, s.q + j * 32);
+    iq4_codes(x + j * 32, step != 0 ? 1.f / step : 0.f, s.q + j * 32);
   }
 }
 

@@ -8,9 +8,11 @@ TEENY_INLINE int32_t amax_bits(const float* x) {
     const I bits = (I)load(x + i) & 0x7fffffff;
     most = bits > most ? bits : most;
   }
-  int32_t all = most[0];
-  for (int l = 1; l < kLanes; ++l) all = most[l] > all ? most[l] : all;
-  return all;
+  for (int k = kLanes / 2; k > 0; k /= 2) {
+    const I other = swapped(most, k);
+    most = other > most ? other : most;
+  }
+  return most[0];
 }
 TEENY_INLINE float float_of(int32_t bits) {
   float f;
@@ -29,23 +31,24 @@ void quantize_q8_0(const float* x, const float*, const Blocks& out) {
     const float d = float_of(amax_bits(x)) / 127.f, inverse = d != 0 ? 1.f / d : 0.f;
     out.d[b] = to_half(d);
     uint8_t* q = out.codes + b * 32;
-    for (int i = 0; i < 32; ++i) {  // half away from zero
-      float v = x[i] * inverse;
-      v = v > -127.f ? v : -127.f;
-      v = v < 127.f ? v : 127.f;
-      const float whole = float(int(v)), part = v - whole;
-      q[i] = uint8_t(int(whole) + int(part >= 0.5f) - int(part <= -0.5f) + 128);
+    for (int i = 0; i < 32; i += kLanes) {  // half away from zero
+      V v = load(x + i) * inverse;
+      v = select(v > -127.f, v, splat(-127.f));
+      v = select(v < 127.f, v, splat(127.f));
+      const I whole = __builtin_convertvector(v, I);
+      const V part = v - __builtin_convertvector(whole, V);
+      store_bytes(q + i, whole - I(part >= 0.5f) + I(part <= -0.5f) + 128);  // true is -1
     }
   }
 }
 
 // Codes trunc((x - base) * inverse + half) clamped to 0..hi.
 TEENY_INLINE void codes_truncated(const float* x, float base, float inverse, float half, float hi, uint8_t* q) {
-  for (int i = 0; i < 32; ++i) {
-    float v = (x[i] - base) * inverse + half;
-    v = v > 0 ? v : 0;
-    v = v < hi ? v : hi;
-    q[i] = uint8_t(int(v));
+  for (int i = 0; i < 32; i += kLanes) {
+    V v = (load(x + i) - base) * inverse + half;
+    v = select(v > 0.f, v, splat(0));
+    v = select(v < hi, v, splat(hi));
+    store_bytes(q + i, __builtin_convertvector(v, I));
   }
 }
 
@@ -78,8 +81,13 @@ TEENY_INLINE void plain_affine(const float* x, const Blocks& out) {  // Q4_1, Q5
       lo = select(v < lo, v, lo);
       hi = select(v > hi, v, hi);
     }
-    float min = lo[0], max = hi[0];
-    for (int l = 1; l < kLanes; ++l) min = lo[l] < min ? lo[l] : min, max = hi[l] > max ? hi[l] : max;
+    for (int k = kLanes / 2; k > 0; k /= 2) {
+      const V lower = swapped(lo, k), higher = swapped(hi, k);
+      lo = select(lower < lo, lower, lo);
+      hi = select(higher > hi, higher, hi);
+    }
+    float min = lo[0];
+    const float max = hi[0];
     if (min == 0)  // the sign of the first zero is stored
       for (int i = 31; i >= 0; --i) min = x[i] == 0 ? x[i] : min;
     const float d = (max - min) / float(Shape::hi), inverse = d != 0 ? 1.f / d : 0.f;

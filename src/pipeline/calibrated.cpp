@@ -1,0 +1,192 @@
+// The block loop of the calibrated methods: one block in memory at a time, its inputs from the quantized blocks before it.
+#include "pipeline/job.h"
+#include "teeny/core/error.h"
+#include "teeny/methods/awq.h"
+#include "teeny/methods/gptq.h"
+#include "teeny/record/record.h"
+
+namespace teeny {
+namespace {
+
+HiddenStates embed_windows(const TensorSource& source, const WeightLoader& loader, const ModelSpec& spec, const Calibration& calibration) {
+  const auto* info = source.kind() == ContainerKind::Safetensors ? source.find(kEmbedding) : nullptr;
+  const bool rows_on_demand = info && traits(info->dtype).scalar() && info->shape == std::vector<int64_t>{spec.vocab, spec.hidden};
+  Tensor table;
+  if (!rows_on_demand) table = decode(loader.linear("model.embed_tokens", spec.vocab, spec.hidden));
+  HiddenStates hidden;
+  for (const auto& window : calibration.windows) {
+    const int64_t T = int64_t(window.size());
+    if (rows_on_demand) {
+      Tensor rows = at::empty({T, spec.hidden}, scalar_type(info->dtype));
+      auto* out = static_cast<std::byte*>(rows.mutable_data_ptr());
+      const uint64_t width = rows.nbytes() / uint64_t(T);
+      for (int64_t t = 0; t < T; ++t) {
+        if (window[size_t(t)] >= spec.vocab) throw input_error("calibration", calibration.source, "token {} is outside the vocabulary of {}", window[size_t(t)], spec.vocab);
+        source.read(*info, std::span(out + uint64_t(t) * width, width), uint64_t(window[size_t(t)]) * width);
+      }
+      hidden.push_back(rows.to(at::kFloat).unsqueeze(0));
+    } else {
+      hidden.push_back(table.index_select(0, at::tensor(window, at::kInt).to(at::kLong)).unsqueeze(0));
+    }
+  }
+  return hidden;
+}
+
+int64_t longest(const Calibration& calibration) {
+  size_t n = 1;
+  for (const auto& window : calibration.windows) n = std::max(n, window.size());
+  return int64_t(n);
+}
+
+class BlockLoop {
+ public:
+  BlockLoop(Job& job, const Calibration& calibration)
+      : job_(job), spec_(job.plan.spec), hidden_(embed_windows(job.source, job.loader, spec_, calibration)), rope_(make_rope(spec_, longest(calibration), at::kCPU)) {}
+
+  void run() {
+    job_.context.progress_start("quantize", uint64_t(spec_.layers));
+    for (int64_t layer = 0; layer < spec_.layers; ++layer) {
+      job_.context.check_interrupted();
+      Block block = load(layer);
+      if (job_.plan.method == "gptq")
+        gptq(layer, block);
+      else
+        awq(layer, block);
+      write_vectors(layer, block);
+      {
+        PhaseTimer timer(job_, "forward");
+        if (layer + 1 < spec_.layers) advance(spec_, block, hidden_, rope_, job_.context);
+      }
+      sample_memory();
+      job_.context.progress_advance();
+    }
+    job_.context.progress_finish();
+  }
+
+ private:
+  Block load(int64_t layer) {
+    PhaseTimer timer(job_, "load");
+    Block block = load_block(job_.loader, spec_, layer, at::TensorOptions().dtype(at::kFloat));
+    for (size_t i = 0; i < block.linears.size(); ++i) require_finite(block.linears[i].weight, layer_prefix(layer) + kLinears[i].module, job_.options.allow_nonfinite);
+    return block;
+  }
+
+  const PlannedTensor& planned(int64_t layer, size_t linear) const { return planned(layer_prefix(layer) + kLinears[linear].module); }
+  const PlannedTensor& planned(const std::string& name) const {
+    for (const auto& tensor : job_.plan.tensors)
+      if (tensor.module == name) return tensor;
+    throw Error(ErrorKind::Bug, "quantize", name, "is not in the plan");
+  }
+
+  // Packs, writes, measures; the block goes on with what the file will decode to.
+  void store(int64_t layer, size_t linear, Block& block, const Encoding& encoding, const Quantized& quantized, const Tensor& original, Json extra) {
+    PhaseTimer timer(job_, "pack");
+    const auto& tensor = planned(layer, linear);
+    const QuantTensor packed = encoding.pack(quantized.levels, quantized.grid);
+    Tensor decoded = encoding.decode(packed);
+    ErrorSum error;
+    error.add(original, decoded);
+    job_.output.put(tensor, packed);
+    job_.record(tensor, error, std::move(extra));
+    block.linears[linear].weight = std::move(decoded);
+  }
+
+  void gptq(int64_t layer, Block& block) {
+    const auto& o = job_.options;
+    const GptqOptions options{o.damp, o.block, o.act_order, o.desc_act, o.mse};
+    std::array<InputStats, 4> stats;
+    for (int input = 0; input < 4; ++input) {
+      if (input == 0 || o.true_sequential) {
+        PhaseTimer timer(job_, "calibrate");
+        std::vector<int> wanted = o.true_sequential ? std::vector<int>{input} : std::vector<int>{0, 1, 2, 3};
+        stats = collect(spec_, block, hidden_, rope_, wanted, true, job_.context);
+      }
+      GptqFactor factor;
+      {
+        PhaseTimer timer(job_, "factor");
+        factor = gptq_factor(stats[size_t(input)], options);
+        stats[size_t(input)].gram = Tensor();
+      }
+      sample_memory();
+      for (size_t i = 0; i < block.linears.size(); ++i)
+        if (kLinears[i].input == input) gptq_linear(layer, i, block, factor, options);
+    }
+  }
+
+  void gptq_linear(int64_t layer, size_t i, Block& block, const GptqFactor& factor, const GptqOptions& options) {
+    const auto& tensor = planned(layer, i);
+    const auto encoding = make_encoding(tensor.encoding);
+    const Tensor original = block.linears[i].weight;
+    GptqResult result;
+    {
+      PhaseTimer timer(job_, "solve");
+      result = gptq_quantize(original, factor, *encoding, options);
+    }
+    Json extra = {{"damp", factor.damp}};
+    if (!factor.u.defined()) {
+      const std::string reason = "the Hessian stayed indefinite at every damping; rounded to nearest";
+      extra["note"] = reason;
+      job_.fallbacks.push_back({{"name", tensor.module}, {"reason", reason}, {"encoding", tensor.encoding.name()}});
+      job_.context.warn("gptq-fallback", tensor.module + ": " + reason + "; more calibration text may help");
+    }
+    store(layer, i, block, *encoding, result.quantized, original, extra);
+  }
+
+  void awq(int64_t layer, Block& block) {
+    std::array<InputStats, 4> stats;
+    {
+      PhaseTimer timer(job_, "calibrate");
+      stats = collect(spec_, block, hidden_, rope_, {0, 1, 2, 3}, true, job_.context);
+    }
+    sample_memory();
+    const auto encoding = make_encoding(planned(layer, 0).encoding);
+    {
+      PhaseTimer timer(job_, "search");
+      awq_transform(spec_, block, stats, *encoding, {job_.options.grid, job_.options.duo_scaling, job_.options.clip});
+    }
+    stats = {};
+    for (size_t i = 0; i < block.linears.size(); ++i) {
+      const Tensor target = block.linears[i].weight;
+      store(layer, i, block, *encoding, encoding->quantize(target, {}), target, Json::object());
+    }
+  }
+
+  void write_vectors(int64_t layer, const Block& block) {
+    const std::string prefix = layer_prefix(layer);
+    const auto put = [&](const std::string& name, const Tensor& values) { job_.output.put_plain(planned(name), values); };
+    put(prefix + "input_layernorm.weight", block.attn_norm);
+    put(prefix + "post_attention_layernorm.weight", block.mlp_norm);
+    if (block.q_norm.defined()) put(prefix + "self_attn.q_norm.weight", block.q_norm);
+    if (block.k_norm.defined()) put(prefix + "self_attn.k_norm.weight", block.k_norm);
+    for (size_t i = 0; i < block.linears.size(); ++i)
+      if (block.linears[i].bias.defined()) put(prefix + kLinears[i].module + ".bias", block.linears[i].bias);
+  }
+
+  Job& job_;
+  const ModelSpec& spec_;
+  HiddenStates hidden_;
+  Rope rope_;
+};
+
+}  // namespace
+
+void write_calibrated_blocks(Job& job, const Calibration& calibration) { BlockLoop(job, calibration).run(); }
+
+std::map<std::string, Tensor> collect_importance(const TensorSource& source, const ModelSpec& spec, const Calibration& calibration, Context& context) {
+  const WeightLoader loader(source, spec);
+  HiddenStates hidden = embed_windows(source, loader, spec, calibration);
+  const Rope rope = make_rope(spec, longest(calibration), at::kCPU);
+  std::map<std::string, Tensor> importance;
+  context.progress_start("calibrate", uint64_t(spec.layers));
+  for (int64_t layer = 0; layer < spec.layers; ++layer) {
+    const Block block = load_block(loader, spec, layer, at::TensorOptions().dtype(at::kFloat));
+    const auto stats = collect(spec, block, hidden, rope, {0, 1, 2, 3}, false, context);
+    for (const auto& slot : kLinears) importance[layer_prefix(layer) + slot.module] = stats[size_t(slot.input)].importance();
+    advance(spec, block, hidden, rope, context);
+    context.progress_advance();
+  }
+  context.progress_finish();
+  return importance;
+}
+
+}  // namespace teeny

@@ -1,0 +1,119 @@
+// Tensors that need nothing but themselves, in pieces of rows so that no large weight is ever whole in memory.
+#include <cmath>
+
+#include "pipeline/job.h"
+#include "teeny/core/error.h"
+
+namespace teeny {
+namespace {
+
+constexpr int64_t kPieceElements = 16 << 20;  // 64 MB of f32
+
+// A row-wise weight whose source rows are contiguous plain floats in canonical order can be read in pieces.
+const TensorInfo* plain_source(const Job& job, const PlannedTensor& tensor) {
+  if (job.source.kind() != ContainerKind::Safetensors || !job.loader.quant().method.empty()) return nullptr;
+  const auto* info = job.source.find(tensor.module + ".weight");
+  if (!info || info->shape != std::vector<int64_t>{tensor.N, tensor.K} || !traits(info->dtype).scalar()) return nullptr;
+  return info->dtype == DType::F32 || info->dtype == DType::F16 || info->dtype == DType::BF16 ? info : nullptr;
+}
+
+bool writable_in_rows(const Job& job, const PlannedTensor& tensor) {
+  const bool row_wise = tensor.encoding.kind == EncodingKind::Plain || tensor.encoding.kind == EncodingKind::Ggml;
+  const bool permuted = job.plan.container == ContainerKind::Gguf && job.plan.spec.permuted_qk &&
+                        (tensor.module.ends_with("q_proj") || tensor.module.ends_with("k_proj"));
+  return row_wise && !permuted;
+}
+
+FitOptions fit_options(const Job& job, const PlannedTensor& tensor) {
+  FitOptions fit;
+  fit.exact_llama_cpp = job.options.exact_llama_cpp;
+  if (const auto found = job.importance.find(tensor.module); found != job.importance.end()) fit.importance = found->second;
+  return fit;
+}
+
+// Encoded values of w, and what they decode to (for the error).
+QuantTensor encode(const Tensor& w, const PlannedTensor& tensor, const FitOptions& fit) {
+  const auto encoding = make_encoding(tensor.encoding);
+  const auto [levels, grid] = encoding->quantize(w, fit);
+  return encoding->pack(levels, grid);
+}
+
+void write_rows(Job& job, const PlannedTensor& tensor, const TensorInfo& info) {
+  const int64_t step = std::max<int64_t>(1, kPieceElements / tensor.K);
+  const uint64_t row_bytes = info.bytes / uint64_t(tensor.N);
+  const FitOptions fit = fit_options(job, tensor);
+  ErrorSum error;
+  for (int64_t begin = 0; begin < tensor.N; begin += step) {
+    job.context.check_interrupted();
+    const int64_t rows = std::min(step, tensor.N - begin);
+    Tensor raw = at::empty({rows, tensor.K}, scalar_type(info.dtype));
+    job.source.read(info, std::span(static_cast<std::byte*>(raw.mutable_data_ptr()), raw.nbytes()), uint64_t(begin) * row_bytes);
+    Tensor w = raw.to(at::kFloat);
+    require_finite(w, tensor.module, job.options.allow_nonfinite);
+    if (tensor.encoding.kind == EncodingKind::Plain) {
+      const Tensor stored = w.to(scalar_type(tensor.encoding.dtype));
+      if (!stored.isfinite().all().item<bool>())
+        throw input_error("write", tensor.module, "has values beyond what {} can hold; choose bf16 or f32", name_of(tensor.encoding.dtype));
+      error.add(w, stored.to(at::kFloat));
+      job.output.put_rows(tensor, begin, stored);
+    } else {
+      QuantTensor packed = encode(w, tensor, fit);
+      error.add(w, decode(Weight(packed)));
+      job.output.put_rows(tensor, begin, packed.parts[0].second);
+    }
+  }
+  job.record(tensor, error);
+}
+
+void write_whole(Job& job, const PlannedTensor& tensor) {
+  Tensor w = decode(job.loader.linear(tensor.module, tensor.N, tensor.K));
+  require_finite(w, tensor.module, job.options.allow_nonfinite);
+  ErrorSum error;
+  if (tensor.encoding.kind == EncodingKind::Plain) {
+    job.output.put_plain(tensor, w);
+    error.add(w, w.to(scalar_type(tensor.encoding.dtype)).to(at::kFloat));
+  } else {
+    const QuantTensor packed = encode(w, tensor, fit_options(job, tensor));
+    error.add(w, decode(Weight(packed)));
+    job.output.put(tensor, packed);
+  }
+  job.record(tensor, error);
+}
+
+}  // namespace
+
+void Job::record(const PlannedTensor& tensor, const ErrorSum& error, Json extra) {
+  const double sqnr = error.sqnr_db();
+  Json row = {{"name", tensor.module},
+              {"encoding", tensor.encoding.name()},
+              {"bytes", tensor.bytes},
+              {"relative_error", error.relative()},
+              {"sqnr_db", std::isfinite(sqnr) ? Json(sqnr) : Json()},
+              {"shape", {tensor.N, tensor.K}},
+              {"method", tensor.method},
+              {"parameters", tensor.N * tensor.K}};
+  if (!tensor.note.empty()) {
+    row["note"] = tensor.note;
+    fallbacks.push_back({{"name", tensor.module}, {"reason", tensor.note}, {"encoding", tensor.encoding.name()}});
+  }
+  row.update(extra);
+  tensors.push_back(std::move(row));
+}
+
+void write_direct(Job& job, const PlannedTensor& tensor) {
+  PhaseTimer timer(job, "encode");
+  if (!tensor.weight) {
+    const bool bias = tensor.module.ends_with(".bias");
+    const auto module = tensor.module.substr(0, tensor.module.size() - (bias ? 5 : 0));
+    Tensor values = bias ? job.loader.bias(module, tensor.N).value() : job.loader.vector(tensor.module, tensor.N);
+    require_finite(values, tensor.module, job.options.allow_nonfinite);
+    job.output.put_plain(tensor, values);
+    return;
+  }
+  if (const auto* info = plain_source(job, tensor); info && writable_in_rows(job, tensor))
+    write_rows(job, tensor, *info);
+  else
+    write_whole(job, tensor);
+}
+
+}  // namespace teeny

@@ -1,0 +1,124 @@
+#include "pipeline/output.h"
+
+#include <filesystem>
+
+#include "teeny/core/error.h"
+#include "teeny/encodings/encoding.h"
+#include "teeny/family/names.h"
+#include "teeny/family/tokenizer_source.h"
+#include "teeny/model/loader.h"
+#include "teeny/plan/gguf_mix.h"
+
+namespace teeny {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kCompanions[] = {"generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
+                                       "chat_template.jinja", "added_tokens.json", "tokenizer.model", "preprocessor_config.json", "LICENSE"};
+
+std::vector<TensorSpec> tensor_specs(const Plan& plan) {
+  std::vector<TensorSpec> specs;
+  for (const auto& tensor : plan.tensors)
+    for (const auto& part : tensor.parts) specs.push_back({part.suffix, part.dtype, part.shape});
+  return specs;
+}
+
+std::span<const std::byte> bytes_of(const Tensor& t) {
+  TEENY_ASSERT(t.is_contiguous());
+  return {static_cast<const std::byte*>(t.const_data_ptr()), t.nbytes()};
+}
+
+GgufMetadata gguf_metadata(const Plan& plan, const TensorSource& source, const OutputNotes& notes) {
+  GgufMetadata metadata;
+  write_gguf_model_keys(plan.spec, metadata);
+  metadata.set_u32("general.file_type", uint32_t(gguf_file_type(plan.type).number));
+  metadata.set_u32("general.quantization_version", 2);
+  write_gguf_vocabulary(source, plan.spec, metadata);
+  if (!notes.importance_file.empty()) {
+    metadata.set_string("quantize.imatrix.file", notes.importance_file);
+    metadata.set_string("quantize.imatrix.dataset", notes.importance_dataset);
+    metadata.set_u32("quantize.imatrix.entries_count", uint32_t(notes.importance_entries));
+    metadata.set_u32("quantize.imatrix.chunks_count", uint32_t(notes.importance_chunks));
+  }
+  return metadata;
+}
+
+// Row order in the file, when it is not the canonical one (q and k of arch "llama" in GGUF).
+std::vector<int64_t> stored_rows(const Plan& plan, const std::string& module) {
+  if (plan.container != ContainerKind::Gguf) return {};
+  const auto at = module.find("layers.");
+  if (at == std::string::npos) return {};
+  std::string name = module.substr(module.find('.', at + 7) + 1);
+  for (const char* suffix : {".bias", ".weight"})
+    if (name.ends_with(suffix)) name.resize(name.size() - std::string_view(suffix).size());
+  return gguf_row_order(plan.spec, name);
+}
+
+}  // namespace
+
+void check_output_path(const std::string& path, const TensorSource& source, bool force) {
+  std::error_code ignored;
+  if (fs::exists(path, ignored)) {
+    if (fs::equivalent(path, source.path(), ignored) || (!source.directory().empty() && fs::equivalent(path, source.directory(), ignored)))
+      throw usage_error("write", path, "is the input itself; choose another --out");
+    if (!force) throw usage_error("write", path, "exists already; pass --force to replace it, or choose another --out");
+  }
+  const auto parent = fs::absolute(path, ignored).parent_path();
+  if (!fs::is_directory(parent, ignored)) throw device_error("write", path, "the folder {} does not exist; create it first", parent.string());
+}
+
+Output::Output(const std::string& path, const Plan& plan, const TensorSource& source, const OutputNotes& notes)
+    : path_(path), plan_(plan), source_(source), notes_(notes) {
+  check_output_path(path, source, notes.options.force);
+  require_free_space(path, plan.bytes + (16 << 20));
+  if (plan.container == ContainerKind::Gguf) {
+    sink_ = create_gguf_sink(path, gguf_metadata(plan, source, notes), tensor_specs(plan));
+  } else {
+    directory_.emplace(path, notes.options.force);
+    sink_ = create_safetensors_sink(directory_->working_path(), tensor_specs(plan));
+  }
+}
+
+void Output::put(const PlannedTensor& tensor, const QuantTensor& packed) {
+  const auto order = stored_rows(plan_, tensor.module);
+  TEENY_ASSERT(packed.parts.size() == tensor.parts.size());
+  for (size_t i = 0; i < packed.parts.size(); ++i) {
+    Tensor data = packed.parts[i].second;
+    if (!order.empty()) data = data.index_select(0, at::tensor(order, at::kLong));
+    sink_->put(tensor.parts[i].suffix, bytes_of(data.contiguous()));
+  }
+}
+
+void Output::put_plain(const PlannedTensor& tensor, const Tensor& values) {
+  const DType dtype = tensor.parts[0].dtype;
+  Tensor data = values.to(scalar_type(dtype));
+  if (!data.isfinite().all().item<bool>())
+    throw input_error("write", tensor.module, "has values beyond what {} can hold; choose another --dtype or --method bf16", name_of(dtype));
+  if (const auto order = stored_rows(plan_, tensor.module); !order.empty()) data = data.index_select(0, at::tensor(order, at::kLong));
+  sink_->put(tensor.parts[0].suffix, bytes_of(data.contiguous()));
+}
+
+void Output::put_rows(const PlannedTensor& tensor, int64_t begin, const Tensor& stored) {
+  TEENY_ASSERT(tensor.parts.size() == 1);
+  const uint64_t row_bytes = tensor.bytes / uint64_t(tensor.N);
+  sink_->put(tensor.parts[0].suffix, bytes_of(stored), uint64_t(begin) * row_bytes);
+}
+
+void Output::finish() {
+  if (plan_.container == ContainerKind::Safetensors) {
+    const std::string& out = directory_->working_path();
+    const Json config = output_config(plan_, source_, notes_);
+    write_file(path_join(out, "config.json"), dump_json(config, 2));
+    if (config.contains("quantization_config") && plan_.format.starts_with("gptq")) write_file(path_join(out, "quantize_config.json"), dump_json(config["quantization_config"], 2));
+    const std::string from = source_.directory();
+    for (const char* name : kCompanions) {
+      if (from.empty() || !path_exists(path_join(from, name))) continue;
+      write_file(path_join(out, name), read_file(path_join(from, name)));
+    }
+  }
+  sink_->finish();
+  sink_.reset();
+  if (directory_) directory_->commit();
+}
+
+}  // namespace teeny

@@ -1,0 +1,149 @@
+// teeny quantize and teeny convert: open, plan, calibrate, write, report.
+#include <ATen/Parallel.h>
+
+#include <filesystem>
+
+#include "pipeline/calibration_source.h"
+#include "pipeline/job.h"
+#include "teeny/core/error.h"
+#include "teeny/family/describe.h"
+#include "teeny/pipeline/pipeline.h"
+#include "teeny/record/record.h"
+#include "teeny/runtime/device.h"
+
+namespace teeny {
+namespace {
+
+struct Sources {
+  std::unique_ptr<TensorSource> source;
+  ModelSpec spec;
+};
+
+Sources open(const std::string& path) {
+  Sources s{open_source(path), {}};
+  s.spec = read_spec(*s.source);
+  return s;
+}
+
+bool in_block(const PlannedTensor& tensor) { return tensor.module.starts_with("model.layers."); }
+
+Json describe(const std::string& path, bool hash) {
+  const auto s = open(path);
+  return describe_model(*s.source, s.spec, read_quant_config(*s.source), hash);
+}
+
+std::string model_name(const TensorSource& source) {
+  auto name = std::filesystem::path(source.path()).filename().string();
+  if (name.empty()) name = std::filesystem::path(source.path()).parent_path().filename().string();
+  for (const char* suffix : {".gguf", ".safetensors"})
+    if (name.ends_with(suffix)) name.resize(name.size() - std::string_view(suffix).size());
+  return name;
+}
+
+// The common path: everything of the plan from the source into the output.
+struct Outcome {
+  std::string path;
+  Json tensors, fallbacks, calibration;
+  std::map<std::string, double> seconds;
+};
+
+Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOptions& options, const std::string& path, Context& context) {
+  check_output_path(path, source, options.force);
+  const WeightLoader loader(source, plan.spec);
+  OutputNotes notes{options, {}, {}, 0, 0};
+  Outcome outcome{path, {}, {}, nullptr, {}};
+  std::map<std::string, Tensor> importance;
+  Calibration calibration;
+  if (!options.importance.empty() && plan.container == ContainerKind::Gguf) importance = read_importance(options.importance, plan.spec, notes);
+  if (plan.calibrated) {
+    calibration = choose_calibration(source, plan.spec, options, context);
+    outcome.calibration = calibration.json();
+    if (plan.method == "gguf") {
+      importance = collect_importance(source, plan.spec, calibration, context);
+      notes.importance_file = calibration.source;
+      notes.importance_dataset = calibration.source;
+      notes.importance_entries = int64_t(importance.size());
+      notes.importance_chunks = int64_t(calibration.windows.size());
+    }
+  }
+  Output output(path, plan, source, notes);
+  Job job{source, plan, options, loader, output, context, std::move(importance)};
+  const bool block_loop = plan.calibrated && plan.method != "gguf";
+  if (!block_loop) context.progress_start(plan.method == "convert" ? "convert" : "quantize", plan.tensors.size());
+  for (const auto& tensor : plan.tensors) {
+    context.check_interrupted();
+    if (block_loop && in_block(tensor)) continue;
+    write_direct(job, tensor);
+    sample_memory();
+    if (!block_loop) context.progress_advance();
+  }
+  if (!block_loop) context.progress_finish();
+  if (block_loop) write_calibrated_blocks(job, calibration);
+  {
+    PhaseTimer timer(job, "finish");
+    output.finish();
+  }
+  outcome.tensors = std::move(job.tensors);
+  outcome.fallbacks = std::move(job.fallbacks);
+  outcome.seconds = std::move(job.seconds);
+  return outcome;
+}
+
+Json knobs(const QuantizeOptions& o, const Plan& plan) {
+  Json out = {{"granularity", plan.granularity}};
+  if (plan.method == "gptq")
+    out.update({{"damp", o.damp}, {"block", o.block}, {"act_order", o.act_order}, {"desc_act", o.desc_act}, {"mse", o.mse}, {"true_sequential", o.true_sequential}});
+  if (plan.method == "awq") out.update({{"grid", o.grid}, {"duo_scaling", o.duo_scaling}, {"clip", o.clip}});
+  if (plan.calibrated) out.update({{"samples", o.samples}, {"seq_len", o.seq_len}});
+  return out;
+}
+
+Json work_json(const Outcome& outcome, Json source, const Plan& plan) {
+  Json seconds = Json::object();
+  for (const auto& [phase, value] : outcome.seconds) seconds[phase] = value;
+  (void)plan;
+  return {{"seconds_by_phase", seconds}, {"peak_host_bytes", peak_host_bytes()}, {"peak_anonymous_bytes", peak_anonymous_bytes()}, {"peak_device_bytes", nullptr},
+          {"tensors", outcome.tensors}, {"fallbacks", outcome.fallbacks}, {"source", std::move(source)}, {"dry_run", false}};
+}
+
+}  // namespace
+
+Json run_quantize(const QuantizeOptions& options, Context& context) {
+  RunRecord record("quantize", options.args, context.seed);
+  at::set_num_threads(context.thread_count());
+  const auto [source, spec] = open(options.model);
+  const Plan plan = make_plan(*source, spec, options);
+  const std::string path = options.out.empty() ? default_output(plan, model_name(*source)) : options.out;
+  const Outcome outcome = execute(*source, plan, options, path, context);
+  Json model = describe(outcome.path, options.hash);
+  model["method"] = plan.method;
+  model["granularity"] = plan.granularity;
+  record.json()["model"] = model;
+  Json body = work_json(outcome, describe_model(*source, spec, read_quant_config(*source), false), plan);
+  body["calibration"] = outcome.calibration;
+  body["options"] = knobs(options, plan);
+  record.json()["quantize"] = body;
+  record.finish(context);
+  return record.json();
+}
+
+Json run_convert(const ConvertOptions& options, Context& context) {
+  RunRecord record("convert", options.args, context.seed);
+  at::set_num_threads(context.thread_count());
+  const auto [source, spec] = open(options.model);
+  const Plan plan = make_convert_plan(*source, spec, options);
+  QuantizeOptions work;
+  work.force = options.force;
+  const std::string path = options.out.empty() ? default_output(plan, model_name(*source)) : options.out;
+  const Outcome outcome = execute(*source, plan, work, path, context);
+  record.json()["model"] = describe(outcome.path, options.hash);
+  Json body = work_json(outcome, describe_model(*source, spec, read_quant_config(*source), false), plan);
+  body["format"] = plan.format;
+  body["dtype"] = plan.dtype.empty() ? Json() : Json(plan.dtype);
+  body["type"] = plan.type.empty() ? Json() : Json(plan.type);
+  record.json()["convert"] = body;
+  record.finish(context);
+  return record.json();
+}
+
+}  // namespace teeny
