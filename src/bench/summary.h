@@ -4,9 +4,6 @@
 
 namespace teeny {
 
-double quantile_of(std::vector<double> values, double q);  // linear between order statistics; NaN for none
-double median_of(const std::vector<double>& values);
-double mad_of(const std::vector<double>& values);          // median absolute deviation from the median, unscaled
 double variation_of(const std::vector<double>& values);    // standard deviation / mean; 0 for fewer than two
 
 // A case as measured. decode_bytes 0: bandwidth does not apply.

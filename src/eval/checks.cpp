@@ -1,7 +1,7 @@
 #include "eval/checks.h"
 
-#include "eval/statistics.h"
 #include "teeny/core/error.h"
+#include "teeny/stats/tests.h"
 
 namespace teeny {
 namespace {

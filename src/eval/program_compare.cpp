@@ -7,6 +7,7 @@
 #include "teeny/core/env.h"
 #include "teeny/core/error.h"
 #include "teeny/core/version.h"
+#include "teeny/stats/tests.h"
 
 namespace teeny {
 
@@ -84,16 +85,17 @@ Json compare_programs(const std::string& reference, const std::string& task, con
     if (a.back() < b.back()) lost.push_back(r.task_id);
     single = single && r.samples == 1 && found->second->samples == 1;
   }
-  const auto paired = paired_difference(a, b, Transform::Identity);
-  const int64_t n = int64_t(a.size()), discordant = int64_t(gained.size() + lost.size());
-  Json out = {{"reference", reference}, {"task", task}, {"difference", n ? Json(paired.difference) : Json(nullptr)}, {"ci95", to_json(paired.ci95)}};
+  const auto paired = estimate_difference(a, b);
+  const int64_t n = int64_t(a.size());
+  const double discordance = n ? double(gained.size() + lost.size()) / double(n) : 0;
+  Json out = {{"reference", reference}, {"task", task}, {"difference", n ? Json(paired.mean) : Json(nullptr)}, {"ci95", interval_json(paired.ci95)}};
   // Several samples a problem are rates, not outcomes: McNemar's test does not apply.
   out["test"] = single ? "mcnemar-exact" : "paired-bootstrap";
-  out["p"] = single && n ? Json(mcnemar_exact(int64_t(lost.size()), int64_t(gained.size()))) : Json(nullptr);
+  out["p"] = single && n ? Json(mcnemar_exact(int64_t(gained.size()), int64_t(lost.size()))) : Json(nullptr);
   out["p_holm"] = nullptr;
   out["gained"] = gained;
   out["lost"] = lost;
-  out["detectable_difference"] = n ? to_json(detectable_difference(n, discordant)) : Json(nullptr);
+  out["detectable_difference"] = n ? number_json(detectable_difference(n, discordance)) : Json(nullptr);
   out["n"] = n;
   out["details"] = {{"cached", cached}, {"reference_value", n ? Json(estimate_mean(b).mean) : Json(nullptr)}, {"units", "problems"}};
   return out;

@@ -8,6 +8,8 @@
 #include "eval/program_compare.h"
 #include "eval/statistics.h"
 #include "teeny/core/error.h"
+#include "teeny/stats/intervals.h"
+#include "teeny/stats/pass_at_k.h"
 
 namespace teeny {
 namespace {
@@ -46,15 +48,20 @@ PassAt pass_at(const std::vector<ProblemResult>& results, int64_t k) {
   out.standard_error = estimate.standard_error;
   out.ci95 = estimate.ci95;
   if (single && !rates.empty()) {
-    out.ci95 = wilson95(passed, int64_t(rates.size()));
+    const auto wilson = wilson_interval(passed, int64_t(rates.size()));
+    out.ci95 = {wilson.low, wilson.high};
     out.standard_error = std::sqrt(out.value * (1 - out.value) / double(rates.size()));
   }
   return out;
 }
 
 Json task_details(const EvalJob& job, const ProgramTask& task, const ProgramSettings& settings, const std::vector<ProblemResult>& results) {
-  int64_t degenerate = 0, unjudged = 0;
-  for (const auto& r : results) degenerate += r.degenerate, unjudged += r.samples == 0;
+  int64_t degenerate = 0;
+  Json unjudged = Json::array();
+  for (const auto& r : results) {
+    degenerate += r.degenerate;
+    if (r.samples == 0) unjudged.push_back(r.task_id);
+  }
   Json out = {{"protocol", task.protocol}, {"problems", task.problems}, {"problems_sha256", settings.problems_sha256}, {"language", settings.language}};
   if (job.has_model())
     out.update({{"max_new_tokens", settings.params.max_new_tokens}, {"temperature", settings.params.temperature}, {"samples_per_task", settings.samples}});
@@ -76,13 +83,16 @@ Json scored_task(const EvalJob& job, const ProgramTask& task, const ProgramSetti
   const auto score = pass_at(results, k);
   int64_t n = 0;
   Json items = Json::array();
-  for (const auto& r : results) n += r.samples >= k, items.push_back(to_json(r));
+  for (const auto& r : results) {
+    n += r.samples >= k;
+    if (r.samples > 0) items.push_back(to_json(r));  // what could not be judged says nothing of the model: details.not_judged
+  }
   if (n == 0) return not_run(task, k, "no program could be judged");
-  Json out = {{"name", task.name}, {"metric", fmt::format("pass@{}", k)}, {"value", score.value}, {"stderr", to_json(score.standard_error)},
-              {"ci95", to_json(score.ci95)}, {"n", n}, {"per_item", items}, {"details", task_details(job, task, settings, results)}};
+  Json out = {{"name", task.name}, {"metric", fmt::format("pass@{}", k)}, {"value", score.value}, {"stderr", number_json(score.standard_error)},
+              {"ci95", interval_json(score.ci95)}, {"n", n}, {"per_item", items}, {"details", task_details(job, task, settings, results)}};
   for (size_t i = 1; i < ks.size(); ++i) {
     const auto other = pass_at(results, ks[i]);
-    out["details"][fmt::format("pass@{}", ks[i])] = {{"value", other.value}, {"stderr", to_json(other.standard_error)}, {"ci95", to_json(other.ci95)}};
+    out["details"][fmt::format("pass@{}", ks[i])] = {{"value", other.value}, {"stderr", number_json(other.standard_error)}, {"ci95", interval_json(other.ci95)}};
   }
   return out;
 }

@@ -7,11 +7,6 @@
 namespace teeny {
 namespace {
 
-std::string base_name(const std::string& path) {
-  const auto slash = path.find_last_of('/');
-  return slash == std::string::npos ? path : path.substr(slash + 1);
-}
-
 // general.file_type of GGUF files (formats.md) and the bits that people name the type by.
 struct FileType {
   int64_t id;
@@ -66,17 +61,12 @@ void describe_checkpoint(const TensorSource& source, const QuantConfig& quant, J
   out["symmetric"] = quant.symmetric;
   out["format"] = quant.method == "gptq" && quant.format == "gptq_v2" ? "gptq-v2" : quant.method;
   // What teeny writes beside the interchange keys: the container does not say which method chose the numbers.
-  if (const auto meta = quant.raw.find("meta"); meta != quant.raw.end() && meta->is_object())
-    if (const auto method = meta->find("teeny_method"); method != meta->end() && method->is_string()) out["method"] = *method;
+  const auto meta = quant.raw.find("meta");
+  if (meta == quant.raw.end() || !meta->is_object()) return;
+  if (const auto method = meta->find("teeny_method"); method != meta->end() && method->is_string()) out["method"] = *method;
+  if (const auto granularity = meta->find("granularity"); granularity != meta->end() && granularity->is_string()) out["granularity"] = *granularity;
 }
 }  // namespace
-
-std::string model_fingerprint(const TensorSource& source) {
-  std::string text;
-  for (const auto& file : source.files()) text += fmt::format("{} {} {}\n", base_name(file.path()), file.size(), file.mtime_ns());
-  for (const auto& t : source.tensors()) text += fmt::format("{} {} {} {} {}\n", t.name, name_of(t.dtype), t.file, t.offset, t.bytes);
-  return sha256_hex(text).substr(0, 32);
-}
 
 Json describe_model(const TensorSource& source, const ModelSpec& spec, const QuantConfig& quant, bool hash) {
   const int64_t parameters = spec.parameters();
@@ -85,7 +75,7 @@ Json describe_model(const TensorSource& source, const ModelSpec& spec, const Qua
               {"name", spec.name},
               {"family", spec.family},
               {"parameters", parameters},
-              {"fingerprint", model_fingerprint(source)},
+              {"fingerprint", fingerprint(source)},
               {"sha256", hash ? Json(sha256_of(source)) : Json(nullptr)},
               {"method", nullptr},
               {"bits", nullptr},

@@ -9,7 +9,5 @@ namespace teeny {
 
 // `hash`: sha256 of the bytes (of the files' digests when there are several); else sha256 is null.
 Json describe_model(const TensorSource& source, const ModelSpec& spec, const QuantConfig& quant, bool hash);
-// Of names, sizes, modification times and tensor headers: equal for the same files, and cheap.
-std::string model_fingerprint(const TensorSource& source);
 
 }  // namespace teeny

@@ -4,6 +4,7 @@
 #include "eval/job.h"
 #include "eval/statistics.h"
 #include "teeny/core/error.h"
+#include "teeny/stats/describe.h"
 
 namespace teeny {
 
@@ -28,12 +29,12 @@ void run_kld(EvalJob& job) {
     return job.add_task(std::move(task));
   }
   const auto estimate = estimate_mean(means);
-  details["median"] = quantile(all, 0.5);
-  details["p99_9"] = quantile(all, 0.999);
+  details["median"] = median(all);
+  details["p99_9"] = percentile(all, 99.9);
   details["max"] = *std::max_element(all.begin(), all.end());
   details["top1_agreement"] = double(same_top) / double(all.size());
   details["per_item"] = "mean of a window, nats";
-  task.update({{"value", estimate.mean}, {"stderr", to_json(estimate.standard_error)}, {"ci95", to_json(estimate.ci95)}, {"n", all.size()}, {"per_item", means}, {"details", details}});
+  task.update({{"value", estimate.mean}, {"stderr", number_json(estimate.standard_error)}, {"ci95", interval_json(estimate.ci95)}, {"n", all.size()}, {"per_item", means}, {"details", details}});
   job.add_task(std::move(task));
 }
 

@@ -45,13 +45,18 @@ Json ppl_task(const TextWindows& text, const std::vector<WindowScore>& scores) {
   return task;
 }
 
+// The paired quantity is the difference of the windows' nll, i.e. the log of the ratio of perplexities; its interval is
+// carried to the difference at the reference's value.
 Json ppl_comparison(const std::string& reference, const TextPass& pass) {
   const auto ours = window_means(pass.model), theirs = window_means(pass.reference);
-  const auto paired = paired_difference(ours, theirs, Transform::Exp);
+  const auto log_ratio = estimate_difference(ours, theirs);
   const double reference_value = std::exp(estimate_mean(theirs).mean);
-  return {{"reference", reference}, {"task", "ppl"}, {"difference", paired.difference}, {"ci95", to_json(paired.ci95)}, {"test", "paired-bootstrap"},
+  const auto difference = [&](double log) { return reference_value * std::expm1(log); };
+  Interval95 ci95;
+  if (log_ratio.ci95) ci95 = {difference(log_ratio.ci95->first), difference(log_ratio.ci95->second)};
+  return {{"reference", reference}, {"task", "ppl"}, {"difference", difference(log_ratio.mean)}, {"ci95", interval_json(ci95)}, {"test", "paired-bootstrap"},
           {"p", nullptr}, {"p_holm", nullptr}, {"gained", Json::array()}, {"lost", Json::array()}, {"detectable_difference", nullptr}, {"n", ours.size()},
-          {"details", {{"reference_value", reference_value}, {"units", "windows"}}}};
+          {"details", {{"reference_value", reference_value}, {"log_ratio", log_ratio.mean}, {"log_ratio_ci95", interval_json(log_ratio.ci95)}, {"units", "windows"}}}};
 }
 }  // namespace
 
