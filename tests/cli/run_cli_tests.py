@@ -221,6 +221,16 @@ class Output(InFolder):
         self.assertEqual(len(kept), 1)
         self.assertEqual(json.loads(kept[0].read_text())["id"], record["id"])
 
+    def test_records_follow_the_schema(self):
+        try:
+            import jsonschema
+        except ImportError:
+            self.skipTest("the Python package jsonschema is not installed")
+        schema = json.loads((ROOT / "docs/result.schema.json").read_text())
+        for args in (["inspect"], ["doctor"], ["quantize", "--method", "gguf", "--dry-run"], ["convert", "--format", "gguf", "--out", "o.gguf", "--dry-run"]):
+            record = json.loads(self.run_ok(*args, "--json", "-").stdout)
+            jsonschema.Draft202012Validator({"$ref": f"#/$defs/{args[0]}_record", "$defs": schema["$defs"]}).validate(record)
+
     def test_doctor(self):
         record = json.loads(self.run_ok("doctor", "--json", "-").stdout)
         names = [c["name"] for c in record["doctor"]["checks"]]
