@@ -45,7 +45,7 @@ std::string encoding_name(const QuantConfig& quant) {
   return name + (quant.symmetric ? "_sym" : "_asym");
 }
 
-std::string fingerprint(const TensorSource& source) {
+std::string header_digest(const TensorSource& source) {
   std::string text;
   for (const auto& file : source.files())
     text += fmt::format("{} {} {}\n", std::filesystem::path(file.path()).filename().string(), file.size(), file.mtime_ns());
@@ -96,7 +96,7 @@ Json describe_model(const TensorSource& source, const QuantConfig& quant, const 
   model["name"] = spec && !spec->name.empty() ? spec->name : model_stem(source.path());
   model["family"] = spec ? Json(spec->family) : Json();
   model["parameters"] = spec ? spec->parameters() : weights;
-  model["fingerprint"] = fingerprint(source);
+  model["fingerprint"] = header_digest(source);
   model["sha256"] = hash ? Json(content_hash(source)) : Json();
   model["method"] = quantized ? Json(quant.method) : Json();
   model["bits"] = quantized ? Json(quant.bits) : Json();

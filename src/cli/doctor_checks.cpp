@@ -62,7 +62,7 @@ std::vector<DoctorCheck> check_machine(const Json& machine) {
   std::vector<DoctorCheck> checks;
   std::string isa;
   if (const Json* list = find(machine, {"isa"}))
-    for (const auto& name : *list) isa += (isa.empty() ? "" : " ") + name.get<std::string>();
+    for (const auto& name : *list) isa += fmt::format("{}{}", isa.empty() ? "" : " ", name.get<std::string>());
   const bool fast = isa.find("avx2") != std::string::npos || isa.find("neon") != std::string::npos;
   checks.push_back({"CPU", fast ? "ok" : "warning", fmt::format("{}, {} cores, {}", text_at(machine, {"cpu"}), text_at(machine, {"cores"}), isa.empty() ? "no vector extensions" : isa),
                     fast ? "" : "without AVX2 every kernel runs as plain loops: expect slow work"});
@@ -90,10 +90,10 @@ std::vector<DoctorCheck> check_languages() {
     for (const char* program : toolchain.programs) {
       const std::string path = find_program(program);
       std::string& list = path.empty() ? absent : found;
-      list += (list.empty() ? "" : ", ") + (path.empty() ? std::string(program) : path);
+      list += fmt::format("{}{}", list.empty() ? "" : ", ", path.empty() ? program : path.c_str());
     }
-    checks.push_back({std::string("language: ") + toolchain.language, absent.empty() ? "ok" : "missing", absent.empty() ? found : "not found: " + absent,
-                      absent.empty() ? "" : std::string("apt install ") + toolchain.packages});
+    checks.push_back({std::string("language: ") + toolchain.language, absent.empty() ? "ok" : "missing", absent.empty() ? found : fmt::format("not found: {}", absent),
+                      absent.empty() ? "" : fmt::format("apt install {}", toolchain.packages)});
   }
   return checks;
 }

@@ -19,7 +19,7 @@ std::string render_doctor(const Json& record, bool colour) {
     const char* code = status == "failed" ? kRed : status == "missing" || status == "warning" ? kYellow : kDim;
     const size_t indent = width + 11;
     out += fmt::format("{}{}  {}\n", style(colour, code, fmt::format("{:<9}", status)), fmt::format("{:<{}}", name, width), wrap(printable(text_at(check, {"detail"})), indent, terminal_width()));
-    if (const auto advice = text_at(check, {"advice"}); !advice.empty()) out += std::string(indent, ' ') + wrap("-> " + advice, indent + 3, terminal_width()) + "\n";
+    if (const auto advice = text_at(check, {"advice"}); !advice.empty()) out += fmt::format("{}{}\n", std::string(indent, ' '), wrap("-> " + advice, indent + 3, terminal_width()));
   }
   return out;
 }

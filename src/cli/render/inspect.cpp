@@ -25,13 +25,13 @@ std::string encoding_table(const Json& encodings) {
     const double bits = number_at(use, {"bits_per_weight"}, -1);
     table.add({name, whole(use, "tensors"), whole(use, "weights"), whole(use, "bytes"), bits < 0 ? "-" : fmt::format("{:.3f}", bits)});
   }
-  return table.empty() ? "" : "\n" + table.str();
+  return table.empty() ? "" : fmt::format("\n{}", table.str());
 }
 
 std::string loader_table(const Json& loaders) {
   Table table({"runtime", "loads it", ""});
   for (const auto& loader : loaders) table.add({text_at(loader, {"runtime"}), text_at(loader, {"loads"}), text_at(loader, {"why"})});
-  return table.empty() ? "" : "\n" + table.str();
+  return table.empty() ? "" : fmt::format("\n{}", table.str());
 }
 
 std::string tensor_table(const Json& tensors) {
@@ -41,7 +41,7 @@ std::string tensor_table(const Json& tensors) {
     for (const auto& size : tensor["shape"]) shape += fmt::format("{}{}", shape.empty() ? "" : " x ", size.dump());
     table.add({text_at(tensor, {"name"}), text_at(tensor, {"dtype"}), shape, whole(tensor, "bytes")});
   }
-  return "\n" + table.str();
+  return fmt::format("\n{}", table.str());
 }
 
 }  // namespace
@@ -50,11 +50,11 @@ std::string render_inspect(const Json& record, bool colour, bool list_tensors) {
   const Json& model = record.at("model");
   const Json& inspect = record.at("inspect");
   std::string out = style(colour, kBold, text_at(model, {"name"})) + "  " + text_at(model, {"path"}) + "\n";
-  out += line("family", text_at(model, {"family"}, "not known") + (find(inspect, {"spec", "class"}) ? " (" + text_at(inspect, {"spec", "class"}) + ")" : ""));
+  out += line("family", text_at(model, {"family"}, "not known") + (find(inspect, {"spec", "class"}) ? fmt::format(" ({})", text_at(inspect, {"spec", "class"})) : ""));
   if (const Json* spec = find(inspect, {"spec"})) out += spec_lines(*spec);
   out += line("parameters", whole(model, "parameters"));
-  out += line("format", text_at(model, {"format"}) + (find(model, {"type"}) ? ", mostly " + text_at(model, {"type"}) : "") +
-                            (find(model, {"method"}) ? ", quantized by " + text_at(model, {"method"}) : ""));
+  out += line("format", text_at(model, {"format"}) + (find(model, {"type"}) ? fmt::format(", mostly {}", text_at(model, {"type"})) : "") +
+                            (find(model, {"method"}) ? fmt::format(", quantized by {}", text_at(model, {"method"})) : ""));
   out += line("size", fmt::format("{}, {:.3f} bits per weight", human_bytes(uint64_t(number_at(model, {"bytes"}, 0))), number_at(model, {"bits_per_weight"}, 0)));
   if (const Json* tokenizer = find(inspect, {"metadata", "tokenizer"}))
     out += line("tokenizer", fmt::format("{}, {} tokens, {} merges", text_at(*tokenizer, {"kind"}), whole(*tokenizer, "tokens"), whole(*tokenizer, "merges")));
