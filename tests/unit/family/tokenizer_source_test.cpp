@@ -104,6 +104,16 @@ TEST(TokenizerSource, Refused) {
   expect_error(ErrorKind::Input, "tokenizer.ggml.model is absent", [&] { load_tokenizer(none); });
 }
 
+TEST(ChatTemplates, ShippedModel) {
+  const auto chat = load_chat_template(*open_source(demo_path()));
+  ASSERT_TRUE(chat);
+  EXPECT_EQ(chat->render({{"user", "hi"}}, true).substr(0, 19), "<|im_start|>system\n");
+  TempDir dir;
+  EXPECT_FALSE(load_chat_template(FakeSource(ContainerKind::Safetensors, dir.path())));
+  dir.write("chat_template.jinja", "{{ cycler.__init__.__globals__.os.popen('id').read() }}");
+  expect_error(ErrorKind::Input, dir.path(), [&] { load_chat_template(FakeSource(ContainerKind::Safetensors, dir.path())); });
+}
+
 TEST(ChatTemplates, Sources) {
   TempDir dir;
   FakeSource source(ContainerKind::Safetensors, dir.path());
