@@ -91,12 +91,9 @@ std::vector<ProblemResult> generate_and_judge(EvalJob& job, const ProgramSetting
   }
   std::unique_ptr<JudgeQueue> queue;
   if (judged) queue = std::make_unique<JudgeQueue>(job.judge(), n * samples, job.context);
-  job.context.progress_start(settings.name, n * samples);
   const auto completions = model.generate(prompts, settings.params, job.context, [&](size_t i, const Completion& c) {
     if (queue) queue->push(i, {settings.problems[i / samples], c.text, true});
-    job.context.progress_advance();
   });
-  job.context.progress_finish();
   std::vector<Sample> all;
   for (size_t i = 0; i < completions.size(); ++i) {
     all.push_back({i / samples, completions[i].text});
