@@ -11,6 +11,22 @@ if(TEENY_TESTS)
   find_package(GTest REQUIRED)
 endif()
 
+# Cairo draws the PNG pictures of `teeny report`; without it the pictures are SVG only.
+option(TEENY_CAIRO "Draw PNG pictures in reports (needs Cairo)" ON)
+set(TEENY_HAVE_CAIRO OFF)
+if(TEENY_CAIRO)
+  find_package(PkgConfig QUIET)
+  if(PkgConfig_FOUND)
+    pkg_check_modules(CAIRO QUIET IMPORTED_TARGET cairo)
+  endif()
+  if(TARGET PkgConfig::CAIRO)
+    set(TEENY_HAVE_CAIRO ON)
+    message(STATUS "teeny: Cairo ${CAIRO_VERSION}: reports draw PNG pictures")
+  else()
+    message(STATUS "teeny: no Cairo found: reports have SVG pictures only (install pkg-config and libcairo2-dev for PNG)")
+  endif()
+endif()
+
 # The torch wheel carries another version of fmt in its include directory, which would shadow the system's: a directory
 # that holds nothing but a link to the system's fmt headers is searched before it.
 set(TEENY_FMT_SHIM ${CMAKE_BINARY_DIR}/fmt_shim)

@@ -40,10 +40,12 @@ std::string printable(std::string_view text, size_t limit) {
   std::string out;
   for (const char c : text.substr(0, limit)) {
     const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte >= 0x7f || c == '"' || c == '\\')
+    if (byte < 0x20 || byte >= 0x7f) {
       out += fmt::format("\\x{:02x}", byte);
-    else
+    } else {
+      if (c == '"' || c == '\\') out += '\\';
       out += c;
+    }
   }
   if (text.size() > limit) out += fmt::format("... ({} bytes)", text.size());
   return out;

@@ -31,10 +31,9 @@ std::optional<int64_t> Fields::size_if(const char* key, int64_t max) const {
   const auto* value = find(key);
   if (!value) return std::nullopt;
   const auto expected = fmt::format("a whole number from 1 to {}", max);
-  if (!value->is_number_unsigned()) wrong(key, *value, expected);
-  const auto number = value->get<uint64_t>();
-  if (number == 0 || number > uint64_t(max)) wrong(key, *value, expected);
-  return int64_t(number);
+  const auto number = natural(*value);
+  if (!number || *number == 0 || *number > max) wrong(key, *value, expected);
+  return number;
 }
 
 std::optional<int64_t> Fields::integer(const char* key) const {

@@ -7,6 +7,13 @@
 
 namespace teeny {
 
+// A whole number >= 0 below 2^63, however the JSON library stores its sign.
+inline std::optional<int64_t> natural(const Json& value) {
+  if (value.is_number_unsigned() && value.get<uint64_t>() > uint64_t(INT64_MAX)) return std::nullopt;
+  if (!value.is_number_integer() || value.get<int64_t>() < 0) return std::nullopt;
+  return value.get<int64_t>();
+}
+
 class Fields {
  public:
   Fields(const Json& object, std::string where, std::string subject) : object_(object), where_(std::move(where)), subject_(std::move(subject)) {}

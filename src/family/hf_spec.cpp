@@ -39,9 +39,10 @@ std::vector<int64_t> token_ids(const Fields& fields, const char* key) {
   if (value && value->is_array()) {
     std::vector<int64_t> ids;
     for (const auto& item : *value) {
-      if (!item.is_number_unsigned() || item.get<uint64_t>() >= uint64_t(kMaxVocab))
+      const auto id = natural(item);
+      if (!id || *id >= kMaxVocab)
         throw input_error(kWhere, fields.subject(), "\"{}\" holds {}, expected token ids", key, printable(item.dump(-1, ' ', true, Json::error_handler_t::replace), 60));
-      ids.push_back(item.get<int64_t>());
+      ids.push_back(*id);
     }
     return ids;
   }

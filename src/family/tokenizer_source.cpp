@@ -46,8 +46,8 @@ int32_t config_id(const Json& config, const char* key) {
   if (!config.is_object()) return -1;
   const auto at = config.find(key);
   if (at == config.end()) return -1;
-  const Json& value = at->is_array() && !at->empty() ? (*at)[0] : *at;
-  return value.is_number_unsigned() && value.get<uint64_t>() < uint64_t(kMaxVocab) ? value.get<int32_t>() : -1;
+  const auto id = natural(at->is_array() && !at->empty() ? (*at)[0] : *at);
+  return id && *id < kMaxVocab ? int32_t(*id) : -1;
 }
 
 BpeData read_hf(const TensorSource& source, std::string& subject) {
@@ -203,13 +203,6 @@ std::vector<std::pair<std::string, std::string>> read_chat_templates(const Tenso
   const auto directory = companion_directory(source), jinja = path_join(directory, "chat_template.jinja");
   if (path_exists(jinja)) return {{"default", read_file(jinja, 16 << 20)}};
   return templates_of_config(read_optional(directory, "tokenizer_config.json"), path_join(directory, "tokenizer_config.json"));
-}
-
-std::shared_ptr<ChatTemplate> load_chat_template(const TensorSource& source) {
-  const auto templates = read_chat_templates(source);
-  if (templates.empty()) return nullptr;
-  const auto directory = companion_directory(source);
-  return recognise_chat_template(templates[0].second, directory.empty() ? source.path() : directory);
 }
 
 void write_gguf_vocabulary(const TensorSource& source, const ModelSpec& spec, GgufMetadata& metadata) {

@@ -14,7 +14,8 @@ struct Probe {
   const char* program;
 };
 
-// Each program defines f(); the test asserts that it returns True.
+// Each program defines f(); the test asserts that it returns True. A probe must do no harm where it succeeds: ptrace
+// seizes without stopping (0x4206, PTRACE_SEIZE), kill sends signal 0.
 const Probe kPython[] = {
     {"right program passes", true, category::kPassed, "def f():\n    return True\n"},
     {"wrong program fails", true, category::kWrong, "def f():\n    return False\n"},
@@ -27,7 +28,7 @@ const Probe kPython[] = {
      "def f():\n    import os\n    if len(os.environ) > 8:\n        return False\n    for path in ('/etc/passwd', '/proc/%d/environ' % os.getppid()):\n"
      "        try:\n            if open(path).read():\n                return False\n        except OSError:\n            pass\n    return True\n"},
     {"ptrace blocked", false, category::kPassed,
-     "def f():\n    import ctypes, os\n    libc = ctypes.CDLL(None, use_errno=True)\n    return libc.ptrace(16, os.getppid(), None, None) == -1 and ctypes.get_errno() == 1\n"},
+     "def f():\n    import ctypes, os\n    libc = ctypes.CDLL(None, use_errno=True)\n    return libc.ptrace(0x4206, os.getppid(), None, None) == -1 and ctypes.get_errno() == 1\n"},
     {"processes limited", false, category::kPassed,
      "def f():\n    import os, signal, time\n    pids = []\n    try:\n        for _ in range(64):\n            pid = os.fork()\n            if not pid:\n"
      "                time.sleep(5)\n                os._exit(0)\n            pids.append(pid)\n        return False\n    except OSError:\n        return len(pids) < 40\n"
@@ -52,10 +53,14 @@ Json run_probes(const SessionOptions& options, std::span<const Probe> probes, co
   Json out = Json::object();
   Peer driver;
   for (const Probe& probe : probes) {
+    if (options.sandbox->tier() == Tier::Unsandboxed && !probe.needed_unsandboxed) {
+      out[probe.name] = "not tried: there is no sandbox";
+      continue;
+    }
     Verdict v = judge_program(options, problem, probe.program, driver);
     bool ok = v.category == probe.expected;
     out[probe.name] = ok ? std::string("ok") : fmt::format("{}: {}", v.category, v.detail);
-    if (!ok && (probe.needed_unsandboxed || options.sandbox->tier() != Tier::Unsandboxed)) passed = false;
+    if (!ok) passed = false;
     if (!ok && &probe == probes.data()) break;  // nothing runs: the other probes would say the same
   }
   return out;

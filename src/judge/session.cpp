@@ -109,9 +109,10 @@ class Session {
   void pump(Peer& peer, pollfd* polled) {
     Process& p = peer.process;
     if (polled[0].revents && !peer.sending.empty()) {
-      ssize_t sent = write(p.to.get(), peer.sending.data(), peer.sending.size());
-      if (sent > 0) peer.sending.erase(0, size_t(sent));
-      else if (sent < 0 && errno != EAGAIN && errno != EINTR) peer.sending.clear(), peer.closed = true;
+      ssize_t sent = write(p.to.get(), peer.sending.data() + peer.sent, peer.sending.size() - peer.sent);
+      if (sent > 0) peer.sent += size_t(sent);
+      else if (sent < 0 && errno != EAGAIN && errno != EINTR) peer.sent = peer.sending.size(), peer.closed = true;
+      if (peer.sent == peer.sending.size()) peer.sending.clear(), peer.sent = 0;
     }
     if (polled[1].revents && !drain(p.from, &peer.received, nullptr)) peer.closed = true, p.from.reset();
     if (polled[2].revents && !drain(p.out, nullptr, &peer.output)) p.out.reset();

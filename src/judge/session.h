@@ -24,6 +24,7 @@ class Capture {
 struct Peer {
   Process process;
   std::string sending, received;
+  size_t sent = 0;      // bytes of `sending` that are gone
   Capture output, errors;
   bool closed = false;  // its channel ended
   void send(char kind, std::string_view body);

@@ -134,7 +134,7 @@ class SampleRecords {
     return {{"name", name}, {"kind", kind}, {"hardware", hardware}, {"prompt", prompt}, {"generate", generate}, {"depth", 0}, {"batch", 1},
             {"samples_tokens_per_s", samples}, {"median", speed}, {"mad", speed * 0.003}, {"p10", speed * 0.996}, {"p90", speed * 1.004},
             {"ttft_ms", prompt ? Json(1000 * prompt / speed) : Json(nullptr)}, {"response_s", nullptr},
-            {"token_latency_ms", {{"p50", 1000 / speed}, {"p90", 1010 / speed}, {"p99", 1080 / speed}}}, {"bandwidth_gb_s", 520.0}, {"bandwidth_fraction", 0.68}};
+            {"token_latency_ms", generate ? Json{{"p50", 1000 / speed}, {"p90", 1010 / speed}, {"p99", 1080 / speed}} : Json(nullptr)}, {"bandwidth_gb_s", 520.0}, {"bandwidth_fraction", 0.68}};
   }
 
   // Problems 0..119 pass for the original; a variant loses the first `lost` of them and gains the first `gained` of the rest.

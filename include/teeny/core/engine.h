@@ -13,7 +13,10 @@ namespace teeny {
 struct CommonOptions {
   std::vector<std::string> args;  // the command line, for the record
   std::string model;              // path, after resolution of the default
-  bool hash = false;
+  bool hash = false;              // sha256 of the model's files into the record
+  std::string isa;                // empty: the best instruction set of this CPU
+  std::string gpu_layers = "auto";  // "auto", "all" or a count
+  int tensor_parallel = 1;        // GPUs that share every layer
 };
 
 struct QuantizeOptions : CommonOptions {
@@ -30,6 +33,14 @@ struct QuantizeOptions : CommonOptions {
   int64_t block = 128;
   int grid = 20;
   bool force = false, dry_run = false, allow_nonfinite = false, exact_llama_cpp = false;
+  bool resume = false;
+  int act_bits = 16;                   // 8: quantized activations (W8A8)
+  std::string act = "dynamic";         // or "static"; only with act_bits 8
+  double smooth = -1;                  // SmoothQuant's alpha; negative: off
+  std::string sparsity;                // "0.5", "2:4"; empty: none
+  double target_bpw = -1, max_ppl_increase = -1;  // mixed precision; negative: not asked for
+  uint64_t target_bytes = 0;                      // 0: not asked for
+  std::string save_sensitivity;
 };
 
 struct ConvertOptions : CommonOptions {
@@ -60,7 +71,9 @@ struct GenerateOptions : CommonOptions {
   double temperature = 0.7, top_p = 0.95;
 };
 
-// Each call returns the finished record; text results (generate) are in it too.
+// Each call returns the finished record (docs/result.schema.json). A requested check that failed (--fail-if-loss ...) is
+// a record with status "check-failed" and a warning of code "check-failed" that says what and by how much: the record is
+// printed and kept, then the command exits 5. `model` of quantize and convert is what was written, model.path where.
 class Engine {
  public:
   virtual ~Engine() = default;

@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
@@ -115,15 +117,20 @@ std::vector<Attack> javascript() {
       {"syntax", category::kSyntax, "function f(x) { return x x; }"},
       {"verdict on the channel", "fail", "function f(x) { const b = Buffer.from('....V0:2:ok0:0:'); b.writeUInt32LE(b.length - 4, 0); for (let i = 0; i < 40; i++) try { require('fs').writeSync(i, b); } catch {} return 0; }"},
       {"prints", "fail", "function f(x) { console.log('ok passed'); return 0; }"},
+      {"kills its parent", "pass", "function f(x) { try { process.kill(process.ppid, 9); } catch {} return x + x; }"},
+      {"reads secrets", "pass", "function f(x) { try { require('fs').readFileSync('/etc/passwd'); return 0; } catch {} return process.env.TEENY_TEST_SECRET ? 0 : x + x; }"},
+      {"stack", category::kException, "function f(x) { return f(x) + 1; }"},
+      {"right", "pass", "function f(x) { return x + x; }"},
+  };
+}
+
+std::vector<Attack> javascript_resources() {
+  return {
       {"spawns", "fail", "function f(x) { for (;;) try { require('child_process').spawn('/bin/sleep', ['1000']); } catch {} }"},
       {"memory", category::kMemory, "function f(x) { const a = []; for (;;) a.push(new Array(100000).fill(x)); }"},
       {"buffers", category::kMemory, "function f(x) { const a = []; for (;;) a.push(Buffer.alloc(50 << 20, 1)); }"},
-      {"kills its parent", "pass", "function f(x) { try { process.kill(process.ppid, 9); } catch {} return x + x; }"},
       {"endless output", category::kOutput, "function f(x) { for (;;) require('fs').writeSync(1, 'y'.repeat(65536)); }"},
-      {"reads secrets", "pass", "function f(x) { try { require('fs').readFileSync('/etc/passwd'); return 0; } catch {} return process.env.TEENY_TEST_SECRET ? 0 : x + x; }"},
       {"spins", category::kTime, "function f(x) { for (;;); }"},
-      {"stack", category::kException, "function f(x) { return f(x) + 1; }"},
-      {"right", "pass", "function f(x) { return x + x; }"},
   };
 }
 
@@ -178,10 +185,11 @@ TEST(JudgeHostile, PythonExits) { attack(python_exits(), false, quick()); }
 TEST(JudgeHostile, PythonValues) { attack(python_values(), false, quick()); }
 TEST(JudgeHostile, PythonChannels) { attack(python_channels(), false, quick()); }
 TEST(JudgeHostileSlow, PythonResources) { attack(python_resources(), false, quick()); }
-TEST(JudgeHostile, JavaScript) {
+TEST(JudgeHostile, JavaScript) { attack(javascript(), true, quick()); }
+TEST(JudgeHostileSlow, JavaScriptResources) {
   JudgeOptions options = quick();
   options.timeout_s = 2;
-  attack(javascript(), true, options);
+  attack(javascript_resources(), true, options);
 }
 
 TEST(JudgeHostileSlow, LandlockHoldsToo) {
@@ -192,6 +200,26 @@ TEST(JudgeHostileSlow, LandlockHoldsToo) {
   for (Attack& a : python_resources())
     if (std::string_view(a.name) != "shared memory") all.push_back(a);  // starts no process there: a refusal, not memory
   attack(all, false, options);
+}
+
+// A judge that is killed outright takes its programs with it.
+TEST(JudgeHostileSlow, NothingSurvivesAKilledJudge) {
+  pid_t child = fork();
+  if (child == 0) {
+    JudgeOptions options;
+    options.threads = 1;
+    Judge judge(options);
+    Context context;
+    judge.run({{problem(false), "import os, time\nif not os.fork():\n    os.setsid()\ntime.sleep(1000)\n", false}}, context);
+    _exit(0);
+  }
+  for (int i = 0; i < 200 && left_over_processes() < 3; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  EXPECT_GT(left_over_processes(), 0);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  for (int i = 0; i < 100 && left_over_processes(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(left_over_processes(), 0);
 }
 
 // Things outside that a program could reach: listeners, a file anybody may write, a secret in the environment.
@@ -246,7 +274,7 @@ class JudgeOutside : public testing::Test {
         {"teeny's environment", "pass", tries("open('/proc/" + teeny + "/environ').read()")},
         {"kills teeny", "pass", tries("os.kill(" + teeny + ", 9)")},
         {"kills its parent", "pass", "def f(x):\n    import os\n    for p in (os.getppid(), 1, -1):\n        try:\n            if p != -1: os.kill(p, 9)\n        except OSError: pass\n    return x + x\n"},
-        {"ptrace", "pass", tries("l = ctypes.CDLL(None, use_errno=True); r = l.ptrace(16, os.getppid(), 0, 0)\n        if r < 0: raise OSError()")},
+        {"ptrace", "pass", tries("l = ctypes.CDLL(None, use_errno=True); r = l.ptrace(0x4206, os.getppid(), 0, 0)\n        if r < 0: raise OSError()")},
         {"user namespace", "pass", tries("l = ctypes.CDLL(None); r = l.unshare(0x10000000)\n        if r < 0: raise OSError()")},
         {"bpf", "pass", tries("l = ctypes.CDLL(None); r = l.syscall(321, 0, 0, 0)\n        if r < 0: raise OSError()")},
         {"io_uring", "pass", tries("l = ctypes.CDLL(None); r = l.syscall(425, 8, 0)\n        if r < 0: raise OSError()")},

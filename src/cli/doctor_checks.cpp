@@ -1,0 +1,133 @@
+#include "cli/doctor_checks.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "cli/fetch.h"
+#include "cli/text.h"
+#include "teeny/core/env.h"
+#include "teeny/core/error.h"
+#include "teeny/core/file.h"
+#if __has_include("teeny/judge/judge.h")
+#include "teeny/judge/judge.h"
+#endif
+
+namespace teeny::cli {
+namespace fs = std::filesystem;
+namespace {
+
+// What each language of HumanEval-Mul needs, and the Debian and Ubuntu package that has it.
+struct Toolchain {
+  const char* language;
+  std::vector<const char*> programs;
+  const char* packages;
+};
+
+const std::vector<Toolchain>& toolchains() {
+  static const std::vector<Toolchain> table{
+      {"python", {"python3"}, "python3 python3-numpy"}, {"cpp", {"g++"}, "g++ libssl-dev"},
+      {"java", {"javac", "java"}, "default-jdk-headless libjavatuples-java"}, {"cs", {"mcs", "mono"}, "mono-mcs mono-runtime"},
+      {"ts", {"tsc", "node"}, "node-typescript nodejs"}, {"js", {"node"}, "nodejs"}, {"php", {"php"}, "php-cli"}, {"sh", {"bash"}, "bash"},
+  };
+  return table;
+}
+
+DoctorCheck check_data(const char* name, const std::string& cache) {
+  const std::string title = std::string("data: ") + name;
+  try {
+    if (set_is_present(load_manifest(name), cache)) return {title, "ok", path_join(cache, name), ""};
+  } catch (const Error& error) {
+    return {title, "failed", error.what(), "reinstall teeny"};
+  }
+  return {title, "missing", "not in " + path_join(cache, name), fmt::format("teeny doctor --fetch {}, or pass --data to teeny eval", name)};
+}
+
+}  // namespace
+
+std::string find_program(const std::string& name) {
+  const std::string path = env("PATH").value_or("/usr/local/bin:/usr/bin:/bin");
+  for (size_t start = 0; start <= path.size();) {
+    const size_t colon = std::min(path.find(':', start), path.size());
+    const std::string candidate = path_join(path.substr(start, colon - start), name);
+    if (colon > start && ::access(candidate.c_str(), X_OK) == 0 && !is_directory(candidate)) return candidate;
+    start = colon + 1;
+  }
+  return "";
+}
+
+std::vector<DoctorCheck> check_machine(const Json& machine) {
+  std::vector<DoctorCheck> checks;
+  std::string isa;
+  if (const Json* list = find(machine, {"isa"}))
+    for (const auto& name : *list) isa += fmt::format("{}{}", isa.empty() ? "" : " ", name.get<std::string>());
+  const bool fast = isa.find("avx2") != std::string::npos || isa.find("neon") != std::string::npos;
+  checks.push_back({"CPU", fast ? "ok" : "warning", fmt::format("{}, {} cores, {}", text_at(machine, {"cpu"}), text_at(machine, {"cores"}), isa.empty() ? "no vector extensions" : isa),
+                    fast ? "" : "without AVX2 every kernel runs as plain loops: expect slow work"});
+  const double memory = number_at(machine, {"memory_bytes"}, 0);
+  checks.push_back({"memory", memory >= 4e9 ? "ok" : "warning", human_bytes(uint64_t(memory)), memory >= 4e9 ? "" : "models beyond a few hundred million weights will not fit"});
+  checks.push_back({"system", "info", text_at(machine, {"os"}) + ", kernel " + text_at(machine, {"kernel"}), ""});
+  return checks;
+}
+
+std::vector<DoctorCheck> check_engine_devices(const Json& devices) {
+  std::vector<DoctorCheck> checks;
+  const Json* gpus = find(devices, {"machine", "gpus"});
+  if (!gpus) gpus = find(devices, {"gpus"});
+  if (gpus && gpus->is_array())
+    for (const auto& gpu : *gpus)
+      checks.push_back({"GPU", "ok", fmt::format("{}, {}, driver {}", text_at(gpu, {"name"}), human_bytes(uint64_t(number_at(gpu, {"memory_bytes"}, 0))), text_at(gpu, {"driver"}, "unknown")), ""});
+  if (checks.empty()) checks.push_back({"GPU", "info", "none that teeny can use; it works on the CPU", "for a GPU: an NVIDIA driver, and a build with CUDA"});
+  return checks;
+}
+
+std::vector<DoctorCheck> check_languages() {
+  std::vector<DoctorCheck> checks;
+  for (const auto& toolchain : toolchains()) {
+    std::string found, absent;
+    for (const char* program : toolchain.programs) {
+      const std::string path = find_program(program);
+      std::string& list = path.empty() ? absent : found;
+      list += fmt::format("{}{}", list.empty() ? "" : ", ", path.empty() ? program : path.c_str());
+    }
+    checks.push_back({std::string("language: ") + toolchain.language, absent.empty() ? "ok" : "missing", absent.empty() ? found : fmt::format("not found: {}", absent),
+                      absent.empty() ? "" : fmt::format("apt install {}", toolchain.packages)});
+  }
+  return checks;
+}
+
+std::vector<DoctorCheck> check_storage() {
+  std::vector<DoctorCheck> checks;
+  const std::string cache = cache_directory();
+  std::error_code error;
+  fs::path place = cache;
+  while (!fs::exists(place, error) && place.has_relative_path()) place = place.parent_path();
+  const auto space = fs::space(place, error);
+  const bool writable = ::access(place.c_str(), W_OK) == 0;
+  checks.push_back({"cache", writable ? "ok" : "failed", fmt::format("{}{}, {} free", cache, is_directory(cache) ? "" : " (not made yet)", human_bytes(error ? 0 : space.available)),
+                    writable ? "" : "set TEENY_CACHE to a folder that can be written"});
+  const std::string shipped = path_join(path_join(config_directory(), "models"), "teeny-demo-7m");
+  const bool present = path_exists(path_join(shipped, "model.safetensors"));
+  checks.push_back({"shipped model", present ? "ok" : "failed", shipped, present ? "" : "reinstall teeny"});
+  for (const char* name : {"humaneval", "humaneval-mul"}) checks.push_back(check_data(name, cache));
+  return checks;
+}
+
+std::vector<DoctorCheck> check_sandbox() {
+#if __has_include("teeny/judge/judge.h")
+  try {
+    Judge judge({});
+    const SandboxInfo info = judge.sandbox();
+    const bool works = info.tier != "none";
+    return {{"sandbox", works ? "ok" : "missing", works ? info.tier : "no tier works: generated programs are not run", works ? "" : "apt install bubblewrap, and allow unprivileged user namespaces"}};
+  } catch (const Error& error) {
+    return {{"sandbox", "failed", error.what(), "apt install bubblewrap"}};
+  }
+#else
+  return {{"sandbox", "missing", "this build has no judge: generated programs are not run", ""}};
+#endif
+}
+
+}  // namespace teeny::cli

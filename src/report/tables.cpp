@@ -1,0 +1,110 @@
+#include <algorithm>
+#include <set>
+
+#include "report/format.h"
+#include "report/renderers.h"
+
+namespace teeny::report {
+namespace {
+std::string maybe(Maybe v, int significant = 3) { return v ? decimals(*v, significant) : ""; }
+std::string count(const std::optional<uint64_t>& n) { return n ? std::to_string(*n) : ""; }
+
+// A column that says the same default in every row says nothing.
+void drop_column_of(TextTable& table, const char* head, const char* value) {
+  const auto at = size_t(std::find(table.head.begin(), table.head.end(), head) - table.head.begin());
+  if (std::any_of(table.rows.begin(), table.rows.end(), [&](const auto& row) { return row[at] != value; })) return;
+  table.head.erase(table.head.begin() + ptrdiff_t(at));
+  table.numeric.erase(table.numeric.begin() + ptrdiff_t(at));
+  for (auto& row : table.rows) row.erase(row.begin() + ptrdiff_t(at));
+}
+}  // namespace
+
+TextTable speed_table(const ReportData& data) {
+  TextTable out{{"Variant", "Kind", "Hardware", "Case", "Prompt", "Generated", "Depth", "Batch", "tokens/s", "±", "1st token, ms", "p99, ms", "Bandwidth"},
+                {false, false, false, false, true, true, true, true, true, true, true, true, true}, {}, {}};
+  for (bool projected : {false, true})
+    for (const auto& v : data.variants)
+      for (const auto& c : v.cases) {
+        if (c.projected != projected) continue;
+        std::string speed = c.median ? decimals(*c.median) : c.not_run.empty() ? "not run" : "not run: " + clip_text(c.not_run, 60);
+        if (c.fits && !*c.fits) speed += " (does not fit)";
+        out.rows.push_back({v.label, projected ? "projected" : "measured", clip_text(c.hardware, 40), clip_text(c.name, 24), std::to_string(c.prompt), std::to_string(c.generate),
+                            std::to_string(c.depth), std::to_string(c.batch), speed, maybe(c.mad, 2), maybe(c.ttft_ms), maybe(c.p99_ms),
+                            c.bandwidth_fraction ? percent(*c.bandwidth_fraction, 0) : ""});
+        out.marked.push_back(projected);
+      }
+  drop_column_of(out, "Depth", "0");
+  drop_column_of(out, "Bandwidth", "");
+  return out;
+}
+
+TextTable test_table(const ReportData& data) {
+  TextTable out{{"Variant", "Task", "Difference", "95 % interval", "Gained", "Lost", "p", "p (Holm)", "Verdict", "Could have seen"},
+                {false, false, true, true, true, true, true, true, false, true}, {}, {}};
+  for (const auto& t : data.tests) {
+    const bool bad = t.p_holm && *t.p_holm < 0.05 && t.difference.value_or(0) < 0, good = t.p_holm && *t.p_holm < 0.05 && t.difference.value_or(0) > 0;
+    out.rows.push_back({data.variants[t.variant].label, clip_text(t.task, 40), t.difference ? signed_points(*t.difference) : "",
+                        t.interval ? signed_points(t.interval->low) + " to " + signed_points(t.interval->high) : "", count(t.gained), count(t.lost), t.p ? p_value(*t.p) : "",
+                        t.p_holm ? p_value(*t.p_holm) : "", bad ? "significant loss" : good ? "significant gain" : t.p_holm ? "no significant difference" : "not tested",
+                        t.detectable ? fmt::format("{:.1f} pt", *t.detectable * 100) : ""});
+    out.marked.push_back(bad);
+  }
+  return out;
+}
+
+TextTable source_table(const ReportData& data) {
+  TextTable out{{"Record", "Command", "Model", "Started (UTC)", "Seconds", "Machine", "teeny"}, {false, false, false, false, true, false, false}, {}, {}};
+  for (const auto& s : data.sources) {
+    out.rows.push_back({clip_text(s.id, 64), clip_text(s.command, 16), clip_text(s.label, 40), clip_text(s.started, 24), decimals(s.seconds), clip_text(s.machine, 40), clip_text(s.version, 16)});
+    out.marked.push_back(false);
+  }
+  return out;
+}
+
+std::vector<std::string> reading_notes(const ReportData& data) {
+  std::vector<std::string> out;
+  if (!data.decode_case.empty() || !data.prefill_case.empty()) {
+    std::string text = "Speeds in the main table are measured medians ± median absolute deviation.";
+    if (!data.prefill_case.empty()) text += " Prefill: " + data.prefill_case + ".";
+    if (!data.decode_case.empty()) text += " Decode: " + data.decode_case + ".";
+    out.push_back(text);
+  }
+  if (!data.tests.empty()) {
+    const auto claims = std::count_if(data.tests.begin(), data.tests.end(), [](const PairedTest& t) { return t.p.has_value(); });
+    out.push_back(fmt::format("p values are of paired tests (McNemar, exact, where not said otherwise), adjusted by Holm over all {} claims of this report. \"Not significant\" is not "
+                              "\"no loss\": beside each test stands the difference that it could have detected.", claims));
+  }
+  const auto any = [&](auto has) { return std::any_of(data.variants.begin(), data.variants.end(), has); };
+  if (!data.code_tasks.empty()) out.push_back("Intervals of pass@k are 95 % (Wilson for one greedy sample a problem). Retained is the score as a share of the reference's.");
+  if (any([](const Variant& v) { return v.perplexity() != nullptr; }))
+    out.push_back("Perplexity of a quantized model may fall below the original's by chance; the KL divergence from the original is the stricter measure.");
+  if (any([](const Variant& v) { return v.energy_source == "rapl"; })) out.push_back("Energy from RAPL counts the CPU packages only.");
+  std::set<std::string> tiers;
+  for (const auto& v : data.variants)
+    if (!v.sandbox.empty()) tiers.insert(v.sandbox);
+  for (const auto& tier : tiers) out.push_back("Generated programs ran in the sandbox tier \"" + clip_text(tier, 60) + "\".");
+  return out;
+}
+
+const std::vector<Renderer>& renderers() {
+  static const std::vector<Renderer> list{
+      {"html", render_html}, {"markdown", render_markdown}, {"csv", render_csv}, {"svg", render_svg}, {"png", render_png},
+  };
+  return list;
+}
+
+std::vector<OutputText> render_svg(const Page& page) {
+  std::vector<OutputText> out;
+  for (const auto& p : page.pictures)
+    if (p.wide.scene) out.push_back({std::string("pictures/") + p.kind->id + ".svg", p.svg});
+  return out;
+}
+
+std::vector<OutputText> render_png(const Page& page) {
+  std::vector<OutputText> out;
+  for (const auto& p : page.pictures)
+    if (!p.png.empty()) out.push_back({std::string("pictures/") + p.kind->id + ".png", p.png});
+  return out;
+}
+
+}  // namespace teeny::report
