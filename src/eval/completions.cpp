@@ -50,6 +50,12 @@ std::vector<ProblemResult> collect(const ProgramSettings& settings, const std::v
 }
 }  // namespace
 
+std::vector<std::string> tasks_of_completions(const EvalOptions& options) {
+  const auto given = read_completions(options.score_completions);
+  if (given.empty()) throw input_error("eval", options.score_completions, "holds no completion; expected JSON lines {{\"task_id\": ..., \"completion\": ...}}");
+  return {options.data.empty() && given.begin()->first.starts_with("Teeny") ? "demo-code" : "humaneval"};
+}
+
 ProgramSettings make_settings(EvalJob& job, const ProgramTask& task) {
   const auto& options = job.options;
   ProgramSettings out;

@@ -106,7 +106,8 @@ TEST_F(BenchTest, EqualPartsOfCombinationsAreTimedOnce) {
   options.prompt = {100, 200};
   options.generate = {20, 30};
   std::vector<std::string> names;
-  for (const auto& c : run()["bench"]["cases"]) names.push_back(c["name"]);
+  const Json record = run();
+  for (const auto& c : record["bench"]["cases"]) names.push_back(c["name"]);
   EXPECT_EQ(names, (std::vector<std::string>{"prefill 100", "prefill 200", "decode 20", "decode 30", "response 100+20", "response 100+30", "response 200+20",
                                              "response 200+30"}));
 }

