@@ -184,6 +184,7 @@ class Bench {
     if (!options_.baseline.empty()) {
       bench["baseline"] = compare_with_baseline(options_, bench["cases"]);
       if (bench["baseline"].contains("check")) passed = bench["baseline"]["check"]["passed"];
+      if (!passed) context_.warn("check-failed", bench["baseline"]["check"]["message"]);
     }
     if (variation_ > 0.1)
       context_.warn("noisy", fmt::format("repetitions vary by {:.0f} %: something else runs on this machine; raise --repetitions or repeat when it is idle", 100 * variation_));

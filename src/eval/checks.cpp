@@ -59,6 +59,7 @@ bool run_checks(EvalJob& job) {
   job.details()["check"] = {{"passed", passed}, {"message", message}};
   if (options.fail_if_loss >= 0) job.details()["check"]["fail_if_loss"] = options.fail_if_loss;
   if (options.require_loss_below >= 0) job.details()["check"]["require_loss_below"] = options.require_loss_below;
+  if (!passed) job.context.warn("check-failed", message);
   return passed;
 }
 

@@ -10,7 +10,7 @@ namespace teeny {
 void adjust_for_multiplicity(std::vector<Json>& comparisons);
 
 // --fail-if-loss, --require-loss-below: false when one fails. details.check = {passed, message} is filled whenever one was
-// asked for; the record's status "check-failed" is what cli turns into exit code 5 with that message.
+// asked for; cli turns the record's status "check-failed" into exit code 5 with the message of the warning of that code.
 bool run_checks(EvalJob& job);
 
 }  // namespace teeny

@@ -50,6 +50,12 @@ std::vector<ProblemResult> collect(const ProgramSettings& settings, const std::v
 }
 }  // namespace
 
+std::vector<std::string> tasks_of_completions(const EvalOptions& options) {
+  const auto given = read_completions(options.score_completions);
+  if (given.empty()) throw input_error("eval", options.score_completions, "holds no completion; expected JSON lines {{\"task_id\": ..., \"completion\": ...}}");
+  return {options.data.empty() && given.begin()->first.starts_with("Teeny") ? "demo-code" : "humaneval"};
+}
+
 ProgramSettings make_settings(EvalJob& job, const ProgramTask& task) {
   const auto& options = job.options;
   ProgramSettings out;
@@ -91,12 +97,9 @@ std::vector<ProblemResult> generate_and_judge(EvalJob& job, const ProgramSetting
   }
   std::unique_ptr<JudgeQueue> queue;
   if (judged) queue = std::make_unique<JudgeQueue>(job.judge(), n * samples, job.context);
-  job.context.progress_start(settings.name, n * samples);
   const auto completions = model.generate(prompts, settings.params, job.context, [&](size_t i, const Completion& c) {
     if (queue) queue->push(i, {settings.problems[i / samples], c.text, true});
-    job.context.progress_advance();
   });
-  job.context.progress_finish();
   std::vector<Sample> all;
   for (size_t i = 0; i < completions.size(); ++i) {
     all.push_back({i / samples, completions[i].text});

@@ -20,4 +20,7 @@ ProgramSettings make_settings(EvalJob& job, const ProgramTask& task);
 std::vector<ProblemResult> generate_and_judge(EvalJob& job, const ProgramSettings& settings, Runner& model, bool judged, bool save);
 std::vector<ProblemResult> judge_file(EvalJob& job, const ProgramSettings& settings, const std::string& path);
 
+// --score-completions without --tasks: the task whose problems the first completion names.
+std::vector<std::string> tasks_of_completions(const EvalOptions& options);
+
 }  // namespace teeny

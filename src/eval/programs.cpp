@@ -141,25 +141,31 @@ bool repeats_itself(const std::string& text) {
   return false;
 }
 
-void run_program_task(EvalJob& job, const ProgramTask& task) {
+std::optional<double> run_program_task(EvalJob& job, const ProgramTask& task) {
   const int64_t k = job.options.pass_at.empty() ? 1 : job.options.pass_at.front();
   const auto settings = make_settings(job, task);
   const std::string reason = unavailable(job, settings.language);
   if (!reason.empty()) {
     job.context.warn("not-run", task.name + " was not run: " + reason);
     if (job.has_model() && !job.options.save_completions.empty()) results_of_model(job, settings, false);
-    return job.add_task(not_run(task, k, reason));
+    job.add_task(not_run(task, k, reason));
+    return std::nullopt;
   }
-  if (settings.problems.empty()) return job.add_task(not_run(task, k, job.options.score_completions + " holds no completion of this problem set"));
+  if (settings.problems.empty()) {
+    job.add_task(not_run(task, k, job.options.score_completions + " holds no completion of this problem set"));
+    return std::nullopt;
+  }
   const auto results = results_of_model(job, settings, true);
   for (const auto& r : results)
     if (r.samples > r.passed) job.count_error(r.category);
-  job.add_task(scored_task(job, task, settings, results));
+  const Json scored = scored_task(job, task, settings, results);
+  job.add_task(scored);
   if (job.reference()) {
     bool cached = false;
     const auto reference = reference_results(job, settings, cached);
     job.add_comparison(compare_programs(job.reference()->path(), task.name, results, reference, cached));
   }
+  return scored["value"].is_number() ? std::optional(scored["value"].get<double>()) : std::nullopt;
 }
 
 }  // namespace teeny

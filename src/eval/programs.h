@@ -16,8 +16,8 @@ struct ProgramTask {
 };
 
 // Adds the task, its errors and, with --reference, the paired comparison. A missing sandbox or interpreter makes the task
-// "not run" with its reason; it is never an error.
-void run_program_task(EvalJob& job, const ProgramTask& task);
+// "not run" with its reason; it is never an error. Returns the task's value.
+std::optional<double> run_program_task(EvalJob& job, const ProgramTask& task);
 
 // One problem's outcome over its samples.
 struct ProblemResult {

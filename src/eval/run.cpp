@@ -1,5 +1,6 @@
 // teeny eval: options -> tasks -> record.
 #include "eval/checks.h"
+#include "eval/completions.h"
 #include "eval/job.h"
 #include "teeny/core/error.h"
 #include "teeny/record/record.h"
@@ -10,7 +11,7 @@ namespace {
 // Everything that can be refused before a model is opened.
 std::vector<const TaskEntry*> select_tasks(const EvalOptions& options) {
   std::vector<const TaskEntry*> out;
-  for (const auto& name : options.tasks) {
+  for (const auto& name : options.tasks.empty() && !options.score_completions.empty() ? tasks_of_completions(options) : options.tasks) {
     const auto* task = &find_task(name);
     if (std::find(out.begin(), out.end(), task) == out.end()) out.push_back(task);
   }

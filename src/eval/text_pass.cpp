@@ -1,7 +1,6 @@
 #include "eval/text_pass.h"
 
 #include <algorithm>
-#include <mutex>
 
 namespace teeny {
 namespace {
@@ -26,7 +25,7 @@ class Pass {
 
   TextPass run() {
     const size_t n = text_.windows.size(), chunk = reference_ ? windows_at_a_time(model_, text_, context_) : n;
-    context_.progress_start(reference_ ? "perplexity and divergence" : "perplexity", n);
+    context_.progress_start(reference_ ? "perplexity and divergence" : "perplexity", reference_ ? 2 * n : n);  // score() advances
     for (size_t at = 0; at < n; at += chunk) {
       context_.check_interrupted();
       run_chunk(at, std::min(chunk, n - at));
@@ -50,8 +49,6 @@ class Pass {
         out_.divergence[at + i] = compare_window(logits[i], l, text_.first);
         logits[i].reset();
       }
-      std::lock_guard lock(mutex_);
-      context_.progress_advance();
     }, context_);
   }
 
@@ -60,7 +57,6 @@ class Pass {
   const TextWindows& text_;
   Context& context_;
   TextPass out_;
-  std::mutex mutex_;
 };
 }  // namespace
 

@@ -87,6 +87,7 @@ TEST_F(CodeTasks, ChecksFailAfterTheRecordIsComplete) {
   Json record = run();
   EXPECT_EQ(record["status"], "check-failed");
   EXPECT_EQ(record["eval"]["details"]["check"]["passed"], false);
+  EXPECT_EQ(record["warnings"].back()["code"], "check-failed");
   EXPECT_NE(record["eval"]["details"]["check"]["message"].get<std::string>().find("could have detected"), std::string::npos);
   EXPECT_EQ(record["eval"]["tasks"][0]["value"], 0.0);
   options.fail_if_loss = 99.5;
@@ -182,11 +183,39 @@ TEST_F(CodeTasks, SeveralSamplesGivePassAtK) {
 
 TEST_F(CodeTasks, AbsentDataAndTasksAreSaid) {
   options.data.clear();
-  EXPECT_NE(error_of(ErrorKind::Input).find("--data"), std::string::npos);
+  EXPECT_NE(error_of(ErrorKind::Input).find("teeny doctor --fetch humaneval,"), std::string::npos);
   options.data = folder + "/nowhere";
   EXPECT_NE(error_of(ErrorKind::Input).find("nowhere"), std::string::npos);
-  options.tasks = {"humaneval-mul"};
+  options.protocol = "instruct";
   EXPECT_NE(error_of(ErrorKind::Input).find("not available in this version"), std::string::npos);
+}
+
+TEST_F(CodeTasks, HumanEvalMulHasAMeanOnlyWhenAllLanguagesRan) {
+  const std::string set = read_file(options.data);
+  std::filesystem::create_directories(folder + "/mul");
+  write_file(folder + "/mul/humaneval-python.jsonl", set);
+  options.tasks = {"humaneval-mul"};
+  options.data = folder + "/mul";
+  options.languages = {"python"};
+  const Json record = run();
+  const Json& tasks = record["eval"]["tasks"];
+  ASSERT_EQ(tasks.size(), 2u);
+  EXPECT_EQ(tasks[0]["name"], "humaneval-mul/python");
+  EXPECT_DOUBLE_EQ(tasks[0]["value"], 0.6);
+  EXPECT_TRUE(tasks[1]["value"].is_null());
+  EXPECT_EQ(tasks[1]["details"]["partial"]["python"], 0.6);
+  options.languages = {"python", "cpp"};
+  EXPECT_NE(error_of(ErrorKind::Input).find("humaneval-cpp.jsonl"), std::string::npos);
+}
+
+TEST_F(CodeTasks, CompletionsNameTheirTaskThemselves) {
+  options.tasks.clear();
+  options.data.clear();
+  options.score_completions = file("demo.jsonl", "{\"task_id\": \"Teeny/0\", \"completion\": \"\"}\n");
+  const Json record = run();
+  EXPECT_EQ(record["eval"]["tasks"][0]["name"], "demo-code-python");
+  EXPECT_EQ(record["eval"]["tasks"][0]["n"], 1);
+  EXPECT_TRUE(record["eval"]["tasks"][1]["value"].is_null());
 }
 
 TEST(RepeatsItself, SeesLoopsOnly) {
