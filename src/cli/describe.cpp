@@ -1,7 +1,6 @@
 #include "cli/describe.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <set>
 
 #include <fmt/format.h>
@@ -45,30 +44,6 @@ std::string encoding_name(const QuantConfig& quant) {
   return name + (quant.symmetric ? "_sym" : "_asym");
 }
 
-std::string header_digest(const TensorSource& source) {
-  std::string text;
-  for (const auto& file : source.files())
-    text += fmt::format("{} {} {}\n", std::filesystem::path(file.path()).filename().string(), file.size(), file.mtime_ns());
-  for (const auto& tensor : source.tensors())
-    text += fmt::format("{} {} {} {} {}\n", tensor.name, name_of(tensor.dtype), fmt::join(tensor.shape, "x"), tensor.file, tensor.offset);
-  return sha256_hex(text);
-}
-
-// Of the one file; of several, of the lines "sha256  name".
-std::string content_hash(const TensorSource& source) {
-  if (source.files().size() == 1) return sha256_file(source.files()[0].path());
-  std::string lines;
-  for (const auto& file : source.files()) lines += sha256_file(file.path()) + "  " + std::filesystem::path(file.path()).filename().string() + "\n";
-  return sha256_hex(lines);
-}
-
-// The block type that holds most weights: what people call the file by.
-std::string main_gguf_type(const TensorSource& source) {
-  const auto uses = count_encodings(source, {});
-  const auto most = std::max_element(uses.begin(), uses.end(), [](const auto& a, const auto& b) { return a.second.weights < b.second.weights; });
-  return most == uses.end() ? "" : most->first;
-}
-
 }  // namespace
 
 std::map<std::string, EncodingUse> count_encodings(const TensorSource& source, const QuantConfig& quant) {
@@ -87,27 +62,14 @@ std::map<std::string, EncodingUse> count_encodings(const TensorSource& source, c
   return uses;
 }
 
-Json describe_model(const TensorSource& source, const QuantConfig& quant, const std::optional<ModelSpec>& spec, bool hash) {
-  const bool gguf = source.kind() == ContainerKind::Gguf, quantized = !gguf && !quant.method.empty();
+Json describe_file(const TensorSource& source, bool hash) {
   int64_t weights = 0;
-  for (const auto& [name, use] : count_encodings(source, quant)) weights += use.weights;
-  Json model = Json::object();
-  model["path"] = source.path();
-  model["name"] = spec && !spec->name.empty() ? spec->name : model_stem(source.path());
-  model["family"] = spec ? Json(spec->family) : Json();
-  model["parameters"] = spec ? spec->parameters() : weights;
-  model["fingerprint"] = header_digest(source);
-  model["sha256"] = hash ? Json(content_hash(source)) : Json();
-  model["method"] = quantized ? Json(quant.method) : Json();
-  model["bits"] = quantized ? Json(quant.bits) : Json();
-  model["group"] = quantized ? Json(quant.group) : Json();
-  model["symmetric"] = quantized ? Json(quant.symmetric) : Json();
-  model["format"] = gguf ? "gguf" : quantized ? (quant.format.empty() ? quant.method : quant.format) : "safetensors";
-  model["type"] = gguf ? Json(main_gguf_type(source)) : Json();
-  model["bytes"] = source.total_bytes();
-  model["bits_per_weight"] = weights > 0 ? Json(8.0 * double(source.total_bytes()) / double(weights)) : Json();
-  model["act_bits"] = Json();
-  return model;
+  for (const auto& tensor : source.tensors()) weights += tensor.elements();
+  const uint64_t bytes = source.total_bytes();
+  return {{"path", source.path()}, {"name", model_stem(source.path())}, {"family", Json()}, {"parameters", weights}, {"fingerprint", fingerprint(source)},
+          {"sha256", hash && source.files().size() == 1 ? Json(sha256_file(source.files()[0].path())) : Json()}, {"method", Json()}, {"bits", Json()}, {"group", Json()},
+          {"symmetric", Json()}, {"format", "safetensors"}, {"type", Json()}, {"bytes", bytes}, {"bits_per_weight", weights > 0 ? Json(8.0 * double(bytes) / double(weights)) : Json()},
+          {"act_bits", Json()}};
 }
 
 }  // namespace teeny::cli

@@ -25,7 +25,7 @@ struct Loader {
 // Which runtimes load it, by the rules of docs/formats. `spec` absent: sizes are unknown.
 std::vector<Loader> judge_loaders(const TensorSource& source, const QuantConfig& quant, const std::optional<ModelSpec>& spec);
 
-// The record's "model" object.
-Json describe_model(const TensorSource& source, const QuantConfig& quant, const std::optional<ModelSpec>& spec, bool hash);
+// The record's "model" object of a file whose family is not known (family/describe.h has the one for models).
+Json describe_file(const TensorSource& source, bool hash);
 
 }  // namespace teeny::cli

@@ -11,9 +11,7 @@
 #include "teeny/core/env.h"
 #include "teeny/core/error.h"
 #include "teeny/core/file.h"
-#if __has_include("teeny/judge/judge.h")
 #include "teeny/judge/judge.h"
-#endif
 
 namespace teeny::cli {
 namespace fs = std::filesystem;
@@ -43,6 +41,13 @@ DoctorCheck check_data(const char* name, const std::string& cache) {
     return {title, "failed", error.what(), "reinstall teeny"};
   }
   return {title, "missing", "not in " + path_join(cache, name), fmt::format("teeny doctor --fetch {}, or pass --data to teeny eval", name)};
+}
+
+std::string describe_gpu(const Json& gpu) {
+  std::string text = text_at(gpu, {"name"}, "GPU");
+  if (const double bytes = number_at(gpu, {"memory_bytes"}, 0); bytes > 0) text += ", " + human_bytes(uint64_t(bytes));
+  if (const auto driver = text_at(gpu, {"driver"}); !driver.empty()) text += ", driver " + driver;
+  return text;
 }
 
 }  // namespace
@@ -76,9 +81,10 @@ std::vector<DoctorCheck> check_engine_devices(const Json& devices) {
   std::vector<DoctorCheck> checks;
   const Json* gpus = find(devices, {"machine", "gpus"});
   if (!gpus) gpus = find(devices, {"gpus"});
+  if (!gpus && devices.is_array()) gpus = &devices;
   if (gpus && gpus->is_array())
     for (const auto& gpu : *gpus)
-      checks.push_back({"GPU", "ok", fmt::format("{}, {}, driver {}", text_at(gpu, {"name"}), human_bytes(uint64_t(number_at(gpu, {"memory_bytes"}, 0))), text_at(gpu, {"driver"}, "unknown")), ""});
+      checks.push_back({"GPU", "ok", describe_gpu(gpu), ""});
   if (checks.empty()) checks.push_back({"GPU", "info", "none that teeny can use; it works on the CPU", "for a GPU: an NVIDIA driver, and a build with CUDA"});
   return checks;
 }
@@ -116,7 +122,6 @@ std::vector<DoctorCheck> check_storage() {
 }
 
 std::vector<DoctorCheck> check_sandbox() {
-#if __has_include("teeny/judge/judge.h")
   try {
     Judge judge({});
     const SandboxInfo info = judge.sandbox();
@@ -125,9 +130,6 @@ std::vector<DoctorCheck> check_sandbox() {
   } catch (const Error& error) {
     return {{"sandbox", "failed", error.what(), "apt install bubblewrap"}};
   }
-#else
-  return {{"sandbox", "missing", "this build has no judge: generated programs are not run", ""}};
-#endif
 }
 
 }  // namespace teeny::cli

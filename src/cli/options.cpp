@@ -33,7 +33,9 @@ OptionInfo& Options::add(Names names, Takes takes, std::string metavar, std::str
     option = parser_->app.add_flag_callback(joined, [assign] { assign(""); });
   } else {
     option = parser_->app.add_option(joined, [this, assign, name = info->long_name()](const CLI::results_t& results) {
-      for (const auto& text : results) {
+      const bool positional = name[0] != '-';
+      // One value: CLI11 2.4 hands on "{}" with marks of its own after it.
+      for (const auto& text : positional ? results : CLI::results_t{results.front()}) {
         if (name != "--prompt" && parser_->by_name.count(text))
           throw usage_error("usage", name, "needs a value, but '{}' follows; see 'teeny {} --help'", text, command_);
         assign(text);

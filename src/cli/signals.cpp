@@ -32,6 +32,7 @@ void install_signal_handlers() {
   }
   action.sa_handler = on_pipe;
   ::sigaction(SIGPIPE, &action, nullptr);
+  ::sigaction(SIGXFSZ, &action, nullptr);  // a file beyond the process's limit is a failed write, not a death
 }
 
 const std::atomic<int>& interrupted_flag() { return interrupted; }

@@ -4,7 +4,7 @@
 
 namespace teeny::cli {
 
-// Also keeps SIGPIPE from killing the process (a handler, not SIG_IGN, so that child processes do not inherit it).
+// Also keeps SIGPIPE and SIGXFSZ from killing the process (a handler, not SIG_IGN: child processes do not inherit it).
 void install_signal_handlers();
 const std::atomic<int>& interrupted_flag();
 

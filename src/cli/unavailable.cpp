@@ -17,10 +17,13 @@ struct Unavailable {
 
 const std::vector<Unavailable>& table() {
   static const std::vector<Unavailable> lines{
-      {"--target-bpw", {}, "choose the bits with --bits, or bits per tensor with --recipe"},
+      {"--recipe", {}, "one method, bits and group go for the whole model"},
+      {"--target-bpw", {}, "choose the bits with --bits; --dry-run prints what follows"},
       {"--target-size", {}, "choose the bits with --bits; --dry-run prints the size"},
       {"--max-ppl-increase", {}, "quantize at several --bits and compare with 'teeny eval --tasks ppl'"},
       {"--save-sensitivity", {}, "the error of every tensor is in the record (--json FILE)"},
+      {"--save-importance", {}, "give the calibration text again, or an imatrix file with --importance"},
+      {"--no-true-sequential", {}, "leave it out: layers always see the quantized layers before them"},
       {"--act-bits", {"16"}, "leave it out: weights are quantized, activations are not"},
       {"--act", {}, "leave it out: activations are not quantized"},
       {"--smooth", {}, "--method awq moves outliers by its own scales"},

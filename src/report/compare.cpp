@@ -1,11 +1,11 @@
 // Who is compared with whom, and what the paired tests say. Every p of the report is one claim: Holm runs over all of them.
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <tuple>
 
 #include "report/data.h"
 #include "report/format.h"
+#include "teeny/stats/tests.h"
 
 namespace teeny::report {
 namespace {
@@ -91,17 +91,12 @@ std::map<std::string, bool> outcomes(const TaskResult& task) {
     for (const char* key : {"id", "task_id", "name"})
       if (id.empty() && item.contains(key) && item[key].is_string()) id = item[key].get<std::string>();
     const auto passed = item.find("passed");
-    if (id.empty() || passed == item.end() || !(passed->is_boolean() || passed->is_number())) return {};
+    if (passed != item.end() && passed->is_null()) continue;  // not judged
+    const bool several = item.contains("samples");              // a rate, not an outcome: McNemar's test does not apply
+    if (id.empty() || several || passed == item.end() || !(passed->is_boolean() || passed->is_number())) return {};
     out[id] = passed->is_boolean() ? passed->get<bool>() : passed->get<double>() >= 0.5;
   }
   return out;
-}
-
-double mcnemar_exact(uint64_t lost, uint64_t gained) {
-  const double n = double(lost + gained), small = double(std::min(lost, gained));
-  double sum = 0;
-  for (double k = 0; k <= small; ++k) sum += std::exp(std::lgamma(n + 1) - std::lgamma(k + 1) - std::lgamma(n - k + 1) - n * std::log(2.0));
-  return std::min(1.0, 2 * sum);
 }
 
 // A task scored for both models, problem by problem, but not compared in any record: compared here.
@@ -126,19 +121,18 @@ void test_from_items(const ReportData& data, Variant& v) {
     t.gained = t.gained_ids.size(), t.lost = t.lost_ids.size();
     t.task = task.name, t.test = "mcnemar-exact", t.reference = reference->name, t.from_items = true;
     t.difference = (double(*t.gained) - double(*t.lost)) / double(common);
-    t.p = mcnemar_exact(*t.lost, *t.gained);
+    t.p = mcnemar_exact(int64_t(*t.gained), int64_t(*t.lost));
+    t.detectable = detectable_difference(int64_t(common), double(*t.gained + *t.lost) / double(common));
     v.tests.push_back(std::move(t));
   }
 }
 
 void adjust_by_holm(std::vector<PairedTest*> tests) {
   std::erase_if(tests, [](const PairedTest* t) { return !t->p; });
-  std::sort(tests.begin(), tests.end(), [](const PairedTest* a, const PairedTest* b) { return *a->p < *b->p; });
-  double running = 0;
-  for (size_t i = 0; i < tests.size(); ++i) {
-    running = std::max(running, std::min(1.0, *tests[i]->p * double(tests.size() - i)));
-    tests[i]->p_holm = running;
-  }
+  std::vector<double> p;
+  for (const auto* t : tests) p.push_back(*t->p);
+  const auto adjusted = holm(p);
+  for (size_t i = 0; i < tests.size(); ++i) tests[i]->p_holm = adjusted[i];
 }
 }  // namespace
 
@@ -179,7 +173,13 @@ void compare_variants(ReportData& data) {
   std::vector<PairedTest*> all;
   for (size_t i = 0; i < data.variants.size(); ++i) {
     test_from_items(data, data.variants[i]);
-    for (auto& t : data.variants[i].tests) t.variant = i, all.push_back(&t);
+    Variant& v = data.variants[i];
+    for (auto& t : v.tests) {
+      t.variant = i;
+      t.share = std::none_of(v.tasks.begin(), v.tasks.end(), [&](const TaskResult& task) { return task.name == t.task && !task.is_pass(); });
+      if (!t.share) t.gained.reset(), t.lost.reset();  // windows of text are neither gained nor lost
+      all.push_back(&t);
+    }
   }
   adjust_by_holm(all);
   for (const auto& v : data.variants) {
@@ -204,7 +204,7 @@ void compare_variants(ReportData& data) {
 
 const PairedTest* test_of(const Variant& v, const std::string& task) {
   for (const auto& t : v.tests)
-    if (t.task == task || task.starts_with(t.task + " ")) return &t;
+    if (t.task == task || task == t.task + " pass@1") return &t;
   return nullptr;
 }
 

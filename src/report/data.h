@@ -9,14 +9,11 @@
 
 #include "teeny/core/json.h"
 #include "teeny/report/report.h"
+#include "teeny/stats/intervals.h"
 
 namespace teeny::report {
 
 using Maybe = std::optional<double>;
-
-struct Interval {
-  double low = 0, high = 0;
-};
 
 enum class Phase { Prefill, Decode, Other };
 
@@ -51,6 +48,8 @@ struct PairedTest {
   std::optional<uint64_t> gained, lost;
   std::vector<std::string> gained_ids, lost_ids;
   bool from_items = false;  // computed here from per-problem outcomes
+  bool share = true;        // the difference is of a share of solved problems (higher is better), else of perplexity and the like
+  bool worse() const { return difference && (share ? *difference < 0 : *difference > 0); }
 };
 
 struct TensorError {

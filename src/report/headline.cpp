@@ -15,7 +15,7 @@ Verdict verdict_of(const Variant& v) {
   Verdict out = Verdict::Untested;
   for (const auto& t : v.tests) {
     if (!t.p_holm) continue;
-    if (*t.p_holm < kAlpha && t.difference.value_or(-1) < 0) return Verdict::Loss;
+    if (*t.p_holm < kAlpha && t.worse()) return Verdict::Loss;
     out = Verdict::NoLossFound;
   }
   return out;
@@ -105,7 +105,7 @@ std::string caveat(const ReportData& data) {
   for (const auto& one : data.variants) tested += !one.is_reference && verdict_of(one) != Verdict::Untested;
   Maybe detectable;
   for (const auto& t : v->tests)
-    if (t.detectable) detectable = std::max(detectable.value_or(0), *t.detectable);
+    if (t.detectable && t.share) detectable = std::max(detectable.value_or(0), *t.detectable);
   std::string out = fmt::format("{} variant{} tested against the reference at the 5 % level, adjusted for {} tests.", tested, tested == 1 ? " was" : "s were",
                                 std::count_if(data.tests.begin(), data.tests.end(), [](const PairedTest& t) { return t.p.has_value(); }));
   if (detectable) out += fmt::format(" A loss of less than {:.1f} points could have gone unseen.", *detectable * 100);

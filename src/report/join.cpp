@@ -2,6 +2,7 @@
 // records of the same kind for one variant the latest speaks.
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <filesystem>
 #include <set>
 
@@ -151,6 +152,25 @@ PairedTest test_from(const Json& item) {
   return t;
 }
 
+void keep_task(Variant& v, TaskResult t) {
+  const auto old = std::find_if(v.tasks.begin(), v.tasks.end(), [&](const TaskResult& o) { return o.title() == t.title(); });
+  if (old == v.tasks.end()) v.tasks.push_back(std::move(t));
+  else if (t.value || !old->value) *old = std::move(t);
+}
+
+// details {"pass@10": {value, ...}}: further k of the same samples.
+void add_further_k(Variant& v, const TaskResult& first) {
+  for (const auto& [metric, score] : first.details.items()) {
+    if (!metric.starts_with("pass@") || !score.is_object()) continue;
+    TaskResult t;
+    t.name = first.name, t.metric = metric, t.n = first.n;
+    t.value = number_at(score, "value");
+    t.standard_error = number_at(score, "stderr");
+    t.interval = interval_at(score, "ci95");
+    if (t.value) keep_task(v, std::move(t));
+  }
+}
+
 void add_eval(Variant& v, const Json& record) {
   const Json& eval = record["eval"];
   for (const Json& item : array_at(eval, "tasks")) {
@@ -164,10 +184,11 @@ void add_eval(Variant& v, const Json& record) {
     t.not_run = text_at(item, "not_run");
     t.details = object_at(item, "details");
     t.per_item = array_at(item, "per_item");
+    if (t.metric == "pass@1" && t.value && !t.interval && t.n > 0 && *t.value >= 0 && *t.value <= 1)
+      t.interval = wilson_interval(int64_t(std::lround(*t.value * double(t.n))), int64_t(t.n));
     if (!t.value && t.not_run.empty()) t.not_run = "no value in the record";
-    const auto old = std::find_if(v.tasks.begin(), v.tasks.end(), [&](const TaskResult& o) { return o.title() == t.title(); });
-    if (old == v.tasks.end()) v.tasks.push_back(std::move(t));
-    else if (t.value || !old->value) *old = std::move(t);
+    if (t.is_pass()) add_further_k(v, t);
+    keep_task(v, std::move(t));
   }
   for (const Json& item : array_at(eval, "comparison")) {
     PairedTest t = test_from(item);

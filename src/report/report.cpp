@@ -14,7 +14,7 @@ namespace teeny {
 namespace {
 using namespace report;
 constexpr double kFullWidth = 1120, kHalfWidth = 536, kPhoneWidth = 350;
-constexpr double kPngScale = 2;
+constexpr double kFullScale = 1.5, kHalfScale = 2;  // pixels a unit: about 1750 and 1170 pixels wide
 
 void draw(DrawnPicture& p, const ReportData& data) {
   p.wide = p.kind->build(data, p.kind->full_width ? kFullWidth : kHalfWidth);
@@ -24,7 +24,7 @@ void draw(DrawnPicture& p, const ReportData& data) {
   p.inline_narrow = p.narrow.scene ? to_svg(*p.narrow.scene, p.wide.title, p.wide.caption, SvgUse::Inline) : p.inline_wide;
   const Scene file = with_title(*p.wide.scene, p.wide.title, p.wide.caption);
   p.svg = to_svg(file, p.wide.title, p.wide.caption, SvgUse::File);
-  if (can_draw_png()) p.png = to_png(file, kPngScale);
+  if (can_draw_png()) p.png = to_png(file, p.kind->full_width ? kFullScale : kHalfScale);
 }
 
 std::string made_title(const ReportData& data) {

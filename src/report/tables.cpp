@@ -9,6 +9,12 @@ namespace {
 std::string maybe(Maybe v, int significant = 3) { return v ? decimals(*v, significant) : ""; }
 std::string count(const std::optional<uint64_t>& n) { return n ? std::to_string(*n) : ""; }
 
+const char* interval_verdict(const PairedTest& t) {
+  if (!t.interval) return "not tested";
+  const bool apart = t.interval->low > 0 || t.interval->high < 0;
+  return !apart ? "interval includes 0" : t.worse() ? "interval excludes 0: worse" : "interval excludes 0: better";
+}
+
 // A column that says the same default in every row says nothing.
 void drop_column_of(TextTable& table, const char* head, const char* value) {
   const auto at = size_t(std::find(table.head.begin(), table.head.end(), head) - table.head.begin());
@@ -42,11 +48,12 @@ TextTable test_table(const ReportData& data) {
   TextTable out{{"Variant", "Task", "Difference", "95 % interval", "Gained", "Lost", "p", "p (Holm)", "Verdict", "Could have seen"},
                 {false, false, true, true, true, true, true, true, false, true}, {}, {}};
   for (const auto& t : data.tests) {
-    const bool bad = t.p_holm && *t.p_holm < 0.05 && t.difference.value_or(0) < 0, good = t.p_holm && *t.p_holm < 0.05 && t.difference.value_or(0) > 0;
-    out.rows.push_back({data.variants[t.variant].label, clip_text(t.task, 40), t.difference ? signed_points(*t.difference) : "",
-                        t.interval ? signed_points(t.interval->low) + " to " + signed_points(t.interval->high) : "", count(t.gained), count(t.lost), t.p ? p_value(*t.p) : "",
-                        t.p_holm ? p_value(*t.p_holm) : "", bad ? "significant loss" : good ? "significant gain" : t.p_holm ? "no significant difference" : "not tested",
-                        t.detectable ? fmt::format("{:.1f} pt", *t.detectable * 100) : ""});
+    const bool significant = t.p_holm && *t.p_holm < 0.05, bad = significant && t.worse(), good = significant && !t.worse();
+    const auto show = [&](double d) { return t.share ? signed_points(d) : fmt::format("{}{}", d > 0 ? "+" : "", decimals(d)); };
+    out.rows.push_back({data.variants[t.variant].label, clip_text(t.task, 40), t.difference ? show(*t.difference) : "",
+                        t.interval ? show(t.interval->low) + " to " + show(t.interval->high) : "", count(t.gained), count(t.lost), t.p ? p_value(*t.p) : "",
+                        t.p_holm ? p_value(*t.p_holm) : "", bad ? "significant loss" : good ? "significant gain" : t.p_holm ? "no significant difference" : interval_verdict(t),
+                        t.detectable && t.share ? fmt::format("{:.1f} pt", *t.detectable * 100) : ""});
     out.marked.push_back(bad);
   }
   return out;

@@ -62,6 +62,8 @@ class Eval : public Command {
   void check_combinations(const Options& o) const {
     const bool kld = std::count(options_.tasks.begin(), options_.tasks.end(), "kld") > 0;
     if (kld && options_.reference.empty()) throw usage_error("usage", "--tasks kld", "needs --reference MODEL, the model to compare with");
+    if (o.given("--languages") && std::count(options_.tasks.begin(), options_.tasks.end(), "humaneval-mul") == 0)
+      throw usage_error("usage", "--languages", "chooses among humaneval-mul's; add it to --tasks, or leave --languages out");
     for (const char* check : {"--fail-if-loss", "--require-loss-below"})
       if (o.given(check) && options_.reference.empty()) throw usage_error("usage", check, "needs --reference MODEL, the model to compare with");
     const int64_t largest = *std::max_element(options_.pass_at.begin(), options_.pass_at.end());

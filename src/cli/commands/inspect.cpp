@@ -4,8 +4,10 @@
 #include "cli/describe.h"
 #include "cli/render.h"
 #include "cli/resolve.h"
+#include "cli/text.h"
 #include "teeny/core/error.h"
 #include "teeny/core/file.h"
+#include "teeny/family/describe.h"
 #include "teeny/family/tokenizer_source.h"
 #include "teeny/record/record.h"
 
@@ -42,12 +44,15 @@ class Inspect : public Command {
       context.warn("no-config", fmt::format("{}: there is no config.json beside it, so its family is not known", source->path()));
     else
       spec = read_spec(*source);
-    record.json()["model"] = describe_model(*source, quant, spec, options_.hash);
+    record.json()["model"] = spec ? describe_model(*source, *spec, quant, options_.hash) : describe_file(*source, options_.hash);
     Json& out = record.json()["inspect"] = describe_content(*source, quant, spec);
     out["metadata"] = describe_text(*source, context);
     warn_about(*source, quant, spec, context);
     if (verify_) out["verify"] = verify(session);
-    record.finish(context, problem_ ? "failed" : "ok");
+    const Json* problems = find(out, {"verify", "problems"});
+    const bool sound = !problems || !problems->is_array() || problems->empty();
+    if (!sound) context.warn("check-failed", fmt::format("{}: {} problems in its tensors, the first: {}", options_.model, problems->size(), first_problem(*problems)));
+    record.finish(context, problem_ ? "failed" : sound ? "ok" : "check-failed");
     session.deliver(record.json(), [&](const Json& r) { return render_inspect(r, session.colour(), list_tensors_); });
     if (problem_) throw *problem_;
     return 0;
@@ -115,6 +120,8 @@ class Inspect : public Command {
           context.warn("group-does-not-divide", fmt::format("{}: {} columns are no multiple of group {}", slot.module, K, quant.group));
     if (source.tensors().empty()) context.warn("no-tensors", "the file holds no tensors");
   }
+
+  static std::string first_problem(const Json& problems) { return text_at(problems[0], {"tensor"}) + ": " + text_at(problems[0], {"problem"}); }
 
   Json verify(Session& session) const {
     Json result = session.engine().verify(options_, session.context());

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "cli/command.h"
 #include "cli/planned.h"
 #include "cli/render.h"
@@ -41,6 +43,9 @@ class Quantize : public Command {
       throw usage_error("usage", "--group", "has no meaning with --granularity {}; leave one of them out", options_.granularity);
     if (options_.bits > 8 && options_.bits != 16) throw usage_error("usage", "--bits", "{} is out of range; give 2 to 8, or 16", options_.bits);
     settle_type(options_);
+    if (!options_.importance.empty() && options_.method != "gguf")
+      throw input_error("quantize", "--importance", "is used by --method gguf only in this version; {} takes --calibration", options_.method);
+    warn_of_idle_options(o, session.context());
     options_.args = session.args();
     options_.model = resolve_model(options_.model);
     check_files();
@@ -102,6 +107,18 @@ class Quantize : public Command {
     o.text({"--sparsity"}, options_.sparsity, "0.5|2:4", "share or pattern of weights set to 0");
   }
 
+  // Knobs of another method change nothing; said aloud, not refused, so that one set of options can go through a loop.
+  void warn_of_idle_options(const Options& o, Context& context) const {
+    static const std::vector<std::pair<const char*, std::vector<std::string>>> knobs{
+        {"--desc-act", {"gptq"}},       {"--no-act-order", {"gptq"}},     {"--damp", {"gptq"}},          {"--block", {"gptq"}},          {"--true-sequential", {"gptq"}},
+        {"--mse", {"gptq"}},            {"--grid", {"awq"}},              {"--duo-scaling", {"awq"}},    {"--no-duo-scaling", {"awq"}},  {"--clip", {"awq"}},
+        {"--no-clip", {"awq"}},         {"--exact-llama-cpp", {"gguf"}},  {"--samples", kCalibrated},    {"--seq-len", kCalibrated},     {"--calibration", kCalibrated},
+        {"--group", {"gptq", "awq", "rtn", "int8"}}};
+    for (const auto& [name, methods] : knobs)
+      if (o.given(name) && std::find(methods.begin(), methods.end(), options_.method) == methods.end())
+        context.warn("option-unused", fmt::format("{} has no effect with --method {}", name, options_.method));
+  }
+
   std::vector<std::string> inputs() const {
     return {options_.model, options_.calibration == "self" ? "" : options_.calibration, options_.importance, options_.recipe};
   }
@@ -135,6 +152,7 @@ class Quantize : public Command {
     }
   }
 
+  inline static const std::vector<std::string> kCalibrated{"gptq", "awq", "gguf"};
   QuantizeOptions options_;
   bool benchmark_ = false, humaneval_ = false;
 };

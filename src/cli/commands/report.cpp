@@ -2,9 +2,7 @@
 #include "cli/text.h"
 #include "teeny/core/error.h"
 #include "teeny/record/record.h"
-#if __has_include("teeny/report/report.h")
 #include "teeny/report/report.h"
-#endif
 
 namespace teeny::cli {
 namespace {
@@ -23,7 +21,6 @@ class Report : public Command {
     if (inputs_.empty()) throw usage_error("usage", "report", "needs result records; give RESULT.json files, or the directory of --results");
     session.check_destinations();
     require_writable(out_, "--out");
-#if __has_include("teeny/report/report.h")
     RunRecord record("report", session.args(), session.common().seed);
     const auto result = write_report(load_records(inputs_), out_, {comparison_from_name(comparison_), title_, session.common().threads});
     record.json()["report"] = result.summary;
@@ -33,9 +30,6 @@ class Report : public Command {
       for (const auto& file : result.files) out += "  " + file + "\n";
       return out;
     });
-#else
-    throw input_error("report", "teeny report", "is not part of this build");
-#endif
   }
 
  private:

@@ -4,6 +4,7 @@
 
 #include "cli/output.h"
 #include "cli/render.h"
+#include "cli/resolve.h"
 #include "cli/text.h"
 
 namespace teeny::cli {
@@ -47,7 +48,7 @@ std::string comparison_lines(const Json& record, const Json& comparisons) {
     if (!difference || !difference->is_number()) continue;
     const double value = difference->get<double>();
     const Json* ci = find(line, {"ci95"});
-    out += fmt::format("  {} against {}: {}{}{}", task, text_at(line, {"reference"}), value > 0 ? "+" : "", share ? fmt::format("{:.1f} points", value * 100) : significant(value, 4),
+    out += fmt::format("  {} against {}: {}{}{}", task, model_stem(text_at(line, {"reference"})), value > 0 ? "+" : "", share ? fmt::format("{:.1f} points", value * 100) : significant(value, 4),
                        ci ? " (95 %: " + interval(line, share) + ")" : "");
     if (const double p = number_at(line, {"p"}, -1); p >= 0) {
       out += fmt::format(", {} p = {:.3g}", text_at(line, {"test"}, "test"), p);

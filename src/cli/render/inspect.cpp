@@ -4,6 +4,7 @@
 #include "cli/render.h"
 #include "cli/text.h"
 #include "teeny/core/file.h"
+#include "teeny/core/log.h"
 
 namespace teeny::cli {
 namespace {
@@ -66,8 +67,11 @@ std::string render_inspect(const Json& record, bool colour, bool list_tensors) {
   if (const Json* verify = find(inspect, {"verify"}); verify && verify->is_object()) {
     out += "\n  verified\n";
     for (const auto& [key, value] : verify->items())
-      for (const auto& item : value.is_array() ? value : Json::array({value}))
-        out += fmt::format("    {}: {}\n", key, item.is_string() ? item.get<std::string>() : item.dump());
+      if (value.is_number()) out += fmt::format("    {}: {}\n", key, thousands(value.get<int64_t>()));
+    if (const Json* problems = find(*verify, {"problems"})) {
+      out += fmt::format("    problems: {}\n", problems->size());
+      for (const auto& problem : *problems) out += fmt::format("      {}: {}\n", printable(text_at(problem, {"tensor"})), printable(text_at(problem, {"problem"})));
+    }
   }
   return out;
 }

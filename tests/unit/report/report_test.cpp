@@ -162,6 +162,33 @@ TEST(Report, ComparesProblemByProblemWhenNoRecordDid) {
   }
 }
 
+TEST(Report, PerplexityDifferencesAreNoPoints) {
+  auto records = SampleRecords::all();
+  for (auto& r : records)
+    if (r.contains("eval") && r["model"]["method"] == "awq") {
+      r["eval"]["comparison"] = Json::array({Json{{"reference", "models/sample-7b"}, {"task", "ppl"}, {"difference", 0.116}, {"ci95", {0.09, 0.14}}, {"test", "paired-bootstrap"},
+                                                  {"p", nullptr}, {"p_holm", nullptr}, {"gained", Json::array()}, {"lost", Json::array()}, {"detectable_difference", nullptr}}});
+      r["eval"]["tasks"][2]["details"] = {{"pass@10", {{"value", 0.9}, {"stderr", 0.01}, {"ci95", {0.88, 0.92}}}}};
+    }
+  const Written w(records);
+  const std::string text = w.read("report.md");
+  EXPECT_NE(text.find("| AWQ 4-bit | ppl | +0.116 | +0.0900 to +0.140 |"), std::string::npos);
+  EXPECT_NE(text.find("interval excludes 0: worse"), std::string::npos);
+  EXPECT_NE(text.find("humaneval pass@10"), std::string::npos);
+}
+
+TEST(Report, SeveralSamplesAProblemAreNotTestedByMcNemar) {
+  auto records = SampleRecords::all();
+  for (auto& r : records)
+    if (r.contains("eval")) {
+      r["eval"]["comparison"] = Json::array();
+      for (auto& item : r["eval"]["tasks"][r["model"]["method"].is_null() ? 1 : 2]["per_item"]) item["samples"] = 10, item["samples_passed"] = 3;
+    }
+  report::ReportData data = report::join_records(records, {});
+  report::compare_variants(data);
+  EXPECT_TRUE(data.tests.empty());
+}
+
 TEST(Report, JoinsRecordsOfOneVariantOnly) {
   auto records = SampleRecords::all();
   report::ReportData data = report::join_records(records, {});

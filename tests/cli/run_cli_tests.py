@@ -1,0 +1,343 @@
+#!/usr/bin/env python3
+"""Runs the built teeny and checks what users and scripts rely on: exit codes, stdout against stderr, JSON, refusals.
+
+usage: TEENY=build/bin/teeny python3 tests/cli/run_cli_tests.py [-v] [TestClass.test]
+Tests that need the engine (libteeny_engine.so) or a mounted tmpfs are skipped, visibly, where there is none.
+"""
+import json
+import os
+import pathlib
+import pty
+import re
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TEENY = os.path.abspath(os.environ.get("TEENY", ROOT / "build/bin/teeny"))
+DEMO = ROOT / "configs/models/teeny-demo-7m"
+ENGINE = any((pathlib.Path(TEENY).resolve().parent / place).exists() for place in ("libteeny_engine.so", "../lib/teeny/libteeny_engine.so"))
+needs_engine = unittest.skipUnless(ENGINE, "built without the engine")
+COMMANDS = ["quantize", "convert", "bench", "eval", "report", "generate", "inspect", "doctor", "completion"]
+COMMON_FIELDS = ["schema", "command", "id", "started", "seconds", "status", "teeny", "machine", "args", "seed", "energy", "warnings"]
+
+
+def teeny(*args, cwd=None, env=None, stdin=None, timeout=600, **kw):
+    return subprocess.run([TEENY, *map(str, args)], cwd=cwd, env={**os.environ, **(env or {})}, input=stdin, capture_output=True, text=True, timeout=timeout,
+                          **({} if stdin is not None else {"stdin": subprocess.DEVNULL}), **kw)
+
+
+def on_terminal(args, env=None, cwd=None):
+    """stdout and stderr on a pseudo terminal; returns (exit code, everything written)."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.chdir(cwd or "/")
+        os.environ.update(env or {})
+        os.execv(TEENY, [TEENY, *args])
+    text = b""
+    while True:
+        try:
+            piece = os.read(fd, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        text += piece
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), text.decode(errors="replace")
+
+
+class InFolder(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="teeny-cli-"))
+
+    def tearDown(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def run_ok(self, *args, **kw):
+        p = teeny(*args, cwd=self.folder, **kw)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        return p
+
+    def refused(self, code, message, *args, **kw):
+        """Exit code, one sentence on stderr that names the problem, nothing on stdout, no file left."""
+        before = sorted(map(str, self.folder.rglob("*")))
+        p = teeny(*args, cwd=self.folder, **kw)
+        self.assertEqual(p.returncode, code, f"{args}: {p.stderr}")
+        self.assertRegex(p.stderr, r"\Ateeny: \[[^\]]+\] ")
+        self.assertRegex(p.stderr, message)
+        self.assertEqual(p.stderr.count("\n"), 1, p.stderr)
+        self.assertEqual(p.stdout, "")
+        self.assertEqual(sorted(map(str, self.folder.rglob("*"))), before, "files were left behind")
+        return p
+
+    def copy_model(self, name="model"):
+        target = self.folder / name
+        shutil.copytree(DEMO, target, ignore=shutil.ignore_patterns("make"))
+        return target
+
+
+class HelpAndVersion(InFolder):
+    def test_help_is_fast_and_small(self):
+        times = []
+        for _ in range(5):
+            start = time.monotonic()
+            p = self.run_ok("--help")
+            times.append(time.monotonic() - start)
+        self.assertIn("teeny quantize --method awq --bits 4", p.stdout)
+        self.assertEqual(p.stderr, "")
+        self.assertLessEqual(min(times), 0.15)
+        peak = subprocess.run([sys.executable, "-c", "import resource,subprocess,sys; subprocess.run([sys.argv[1], '--help'], stdout=subprocess.DEVNULL);"
+                               "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)", TEENY], capture_output=True, text=True)
+        self.assertLessEqual(int(peak.stdout) * 1024, 60e6)
+
+    def test_every_command_opens_with_an_example(self):
+        for command in COMMANDS:
+            p = self.run_ok(command, "--help")
+            self.assertTrue(p.stdout.startswith("Example:\n  teeny " + command), command)
+            self.assertEqual(self.run_ok("help", command).stdout, p.stdout)
+
+    def test_version(self):
+        out = self.run_ok("--version").stdout
+        for part in ("teeny ", "git ", "libtorch ", "CUDA "):
+            self.assertIn(part, out)
+
+    def test_completion_is_valid_shell(self):
+        for shell in ("bash", "zsh", "fish"):
+            script = self.run_ok("completion", shell).stdout
+            self.assertIn("--calibration" if shell != "fish" else "-l calibration", script)
+            if shutil.which(shell):
+                checked = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True)
+                self.assertEqual(checked.returncode, 0, checked.stderr)
+
+
+class Usage(InFolder):
+    def test_refusals(self):
+        for message, args in [("no command", []), ("did you mean quantize", ["quantise"]), ("did you mean --method", ["quantize", "--metod", "awq"]), ("is required", ["quantize"]),
+                              ("needs a value", ["quantize", "--method"]), ("not a whole number", ["quantize", "--method", "rtn", "--bits", "4.5"]),
+                              ("did you mean rtx4090", ["bench", "--hw", "rtx4091"]), ("needs --reference", ["eval", "--tasks", "kld"])]:
+            self.refused(2, message, *args)
+
+    def test_unavailable_options_are_refused_not_ignored(self):
+        for args in (["--target-bpw", "4.5"], ["--sparsity", "2:4"], ["--act-bits", "8"]):
+            self.refused(3, "not available in this version", "quantize", "--method", "gptq", *args)
+
+
+class BadInput(InFolder):
+    def test_missing_file(self):
+        for command in (["inspect"], ["quantize", "--method", "rtn"], ["bench"], ["eval"], ["generate", "--prompt", "x"], ["convert", "--format", "gguf", "--out", "o.gguf"]):
+            self.refused(3, "absent: no such file or directory", *command, "--model", "absent")
+
+    def test_hub_id(self):
+        self.refused(3, "hf download org/name", "inspect", "--model", "org/name")
+
+    def test_truncated_safetensors(self):
+        model = self.copy_model()
+        with open(model / "model.safetensors", "r+b") as f:
+            f.truncate(1_000_000)
+        for command in (["inspect"], ["quantize", "--method", "rtn"], ["convert", "--format", "gguf", "--out", "o.gguf"]):
+            self.refused(3, "model.safetensors", *command, "--model", model)
+
+    def test_header_longer_than_the_file(self):
+        path = self.folder / "x.safetensors"
+        path.write_bytes(struct.pack("<Q", 1 << 40) + b"{}")
+        self.refused(3, "x.safetensors", "inspect", "--model", path)
+
+    def test_empty_and_foreign_files(self):
+        for name, content in (("empty.gguf", b""), ("text.gguf", b"hello, I am no model\n"), ("short.gguf", b"GGUF\x03\0\0\0")):
+            path = self.folder / name
+            path.write_bytes(content)
+            self.refused(3, re.escape(name), "inspect", "--model", path)
+
+    def test_unknown_family(self):
+        model = self.copy_model()
+        config = json.loads((model / "config.json").read_text())
+        config.update(model_type="mamba", architectures=["MambaForCausalLM"])
+        (model / "config.json").write_text(json.dumps(config))
+        for command in (["inspect"], ["quantize", "--method", "rtn"]):
+            self.refused(3, "(?i)mamba", *command, "--model", model)
+
+    def test_broken_config(self):
+        model = self.copy_model()
+        for text in ("", "[]", "{", '{"a": 1, "a": 2}', "[" * 1000):
+            (model / "config.json").write_text(text)
+            self.refused(3, "config.json", "inspect", "--model", model)
+
+    def test_group_that_does_not_divide(self):
+        self.refused(3, "100", "quantize", "--method", "gptq", "--group", "100")
+
+    def test_existing_output(self):
+        out = self.folder / "out"
+        out.mkdir()
+        (out / "config.json").write_text("{}")
+        self.refused(2, "--force", "quantize", "--method", "rtn", "--out", out)
+        self.assertEqual((out / "config.json").read_text(), "{}")
+
+    def test_output_is_the_input(self):
+        model = self.copy_model()
+        size = (model / "model.safetensors").stat().st_size
+        for out in (model, f"{model}/", f"{model}/../model"):
+            self.refused(2, "input", "quantize", "--method", "rtn", "--model", model, "--out", out, "--force")
+        self.assertEqual((model / "model.safetensors").stat().st_size, size)
+
+    def test_force_does_not_replace_what_is_no_model(self):
+        (self.folder / "photos").mkdir()
+        (self.folder / "photos/cat.jpg").write_text("x")
+        self.refused(2, "does not look like a model", "quantize", "--method", "rtn", "--out", "photos", "--force")
+
+    def test_unwritable_record(self):
+        self.refused(2, "--json", "quantize", "--method", "rtn", "--json", ".")
+
+    def test_report_on_nothing(self):
+        (self.folder / "runs").mkdir()
+        (self.folder / "bad.json").write_text("{}")
+        self.refused(3, "runs", "report", "runs", "--out", "r")
+        self.refused(3, "bad.json", "report", "bad.json", "--out", "r")
+
+
+class Output(InFolder):
+    def test_dry_run_writes_nothing_and_is_valid_json(self):
+        p = self.run_ok("quantize", "--method", "gptq", "--bits", "4", "--dry-run", "--json", "-")
+        record = json.loads(p.stdout)
+        for field in COMMON_FIELDS + ["model", "quantize"]:
+            self.assertIn(field, record)
+        self.assertTrue(record["quantize"]["dry_run"])
+        self.assertEqual(list(self.folder.iterdir()), [])
+        human = self.run_ok("quantize", "--method", "gptq", "--bits", "4", "--dry-run")
+        self.assertIn("model.layers.0.self_attn.q_proj", human.stdout)
+        self.assertIn("bits per weight", human.stdout)
+
+    def test_inspect_json_file_and_results(self):
+        self.run_ok("inspect", "--json", "r.json", "--results", "runs")
+        record = json.loads((self.folder / "r.json").read_text())
+        self.assertEqual(record["command"], "inspect")
+        self.assertEqual(record["model"]["family"], "qwen2")
+        kept = list((self.folder / "runs").glob("*.json"))
+        self.assertEqual(len(kept), 1)
+        self.assertEqual(json.loads(kept[0].read_text())["id"], record["id"])
+
+    def test_records_follow_the_schema(self):
+        try:
+            import jsonschema
+        except ImportError:
+            self.skipTest("the Python package jsonschema is not installed")
+        schema = json.loads((ROOT / "docs/result.schema.json").read_text())
+        for args in (["inspect"], ["doctor"], ["quantize", "--method", "gguf", "--dry-run"], ["convert", "--format", "gguf", "--out", "o.gguf", "--dry-run"]):
+            record = json.loads(self.run_ok(*args, "--json", "-").stdout)
+            jsonschema.Draft202012Validator({"$ref": f"#/$defs/{args[0]}_record", "$defs": schema["$defs"]}).validate(record)
+
+    def test_doctor(self):
+        record = json.loads(self.run_ok("doctor", "--json", "-").stdout)
+        names = [c["name"] for c in record["doctor"]["checks"]]
+        for name in ("CPU", "memory", "sandbox", "language: python", "language: cs", "cache", "shipped model"):
+            self.assertIn(name, names)
+
+    def test_quiet_and_log_level(self):
+        model = self.copy_model()
+        (model / "tokenizer.json").unlink()
+        self.assertIn("no tokenizer", self.run_ok("inspect", "--model", model).stderr)
+        self.assertEqual(self.run_ok("inspect", "--model", model, "--quiet").stderr, "")
+        self.assertEqual(self.run_ok("inspect", "--model", model, "--log-level", "error").stderr, "")
+
+    def test_colour(self):
+        code, text = on_terminal(["inspect"], {"TERM": "xterm"})
+        self.assertEqual(code, 0)
+        self.assertIn("\x1b[1m", text)
+        for env, args in (({"TERM": "xterm", "NO_COLOR": "1"}, []), ({"TERM": "dumb"}, []), ({"TERM": "xterm"}, ["--color", "never"])):
+            self.assertNotIn("\x1b", on_terminal(["inspect", *args], env)[1])
+        self.assertNotIn("\x1b", self.run_ok("inspect").stdout)
+        self.assertIn("\x1b", self.run_ok("inspect", "--color", "always").stdout)
+
+    def test_closed_stdout_is_quiet(self):
+        p = subprocess.Popen([TEENY, "inspect", "--tensors"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        p.stdout.close()
+        self.assertEqual(p.stderr.read(), b"")
+        self.assertEqual(p.wait(60), 0)
+        p.stderr.close()
+
+    def test_full_stdout_is_an_error(self):
+        with open("/dev/full", "w") as full:
+            p = subprocess.run([TEENY, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(p.returncode, 4)
+        self.assertIn("stdout", p.stderr)
+
+    def test_names_from_files_cannot_drive_the_terminal(self):
+        header = json.dumps({"evil\x1b]0;title\x07": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+        path = self.folder / "x.safetensors"
+        path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0\0\0\0")
+        p = self.run_ok("inspect", "--model", path, "--tensors")
+        self.assertNotIn("\x1b", p.stdout + p.stderr)
+        self.assertIn("evil", p.stdout)
+
+
+@needs_engine
+class WithEngine(InFolder):
+    def test_quantize_then_inspect_then_force(self):
+        p = self.run_ok("quantize", "--method", "rtn", "--bits", "4", "--json", "q.json")
+        out = self.folder / "teeny-demo-7m-rtn-4bit"
+        self.assertTrue(list(out.glob("*.safetensors")))
+        self.assertIn("mean relative error", p.stdout)
+        record = json.loads((self.folder / "q.json").read_text())
+        self.assertEqual(record["status"], "ok")
+        self.assertGreater(len(record["quantize"]["tensors"]), 50)
+        self.assertEqual(list(self.folder.glob("*.part")), [])
+        inspected = json.loads(self.run_ok("inspect", "--model", out, "--json", "-").stdout)
+        self.assertEqual(inspected["model"]["bits"], 4)
+        self.assertLess(inspected["model"]["bits_per_weight"], 7)
+        self.refused(2, "--force", "quantize", "--method", "rtn", "--bits", "4")
+        self.run_ok("quantize", "--method", "rtn", "--bits", "4", "--force")
+
+    def test_generate_from_stdin(self):
+        args = ("generate", "--prompt", "-", "--temperature", "0", "--max-new-tokens", "8")
+        p = self.run_ok(*args, stdin="def add(a, b):\n")
+        self.assertTrue(p.stdout.strip())
+        self.assertEqual(self.run_ok(*args, stdin="def add(a, b):\n").stdout, p.stdout)
+
+    def full_disk(self, mount):
+        p = teeny("quantize", "--method", "rtn", "--bits", "8", "--out", mount / "out", cwd=self.folder)
+        self.assertEqual(p.returncode, 4, p.stderr)
+        self.assertRegex(p.stderr.splitlines()[-1], r"\Ateeny: \[.*(free|space|needs)")
+        self.assertEqual(list(mount.iterdir()), [])
+
+    def test_full_disk(self):
+        mount = self.folder / "small"
+        mount.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", mount], capture_output=True)
+        if mounted.returncode:
+            self.skipTest("cannot mount a tmpfs here")
+        try:
+            self.full_disk(mount)
+        finally:
+            subprocess.run(["umount", mount], check=True)
+
+    def test_file_size_limit(self):
+        p = teeny("quantize", "--method", "rtn", "--bits", "8", cwd=self.folder, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)))
+        self.assertEqual(p.returncode, 4, p.stderr)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def interrupt(self, number, expected):
+        p = subprocess.Popen([TEENY, "quantize", "--method", "gptq", "--bits", "4"], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(2)
+        p.send_signal(number)
+        out, err = p.communicate(timeout=120)
+        if p.returncode == 0:
+            self.skipTest("the run was over before the signal")
+        self.assertEqual(p.returncode, expected, err)
+        self.assertEqual(out, "")
+        self.assertIn("quantize --method gptq", err)
+        self.assertEqual(list(self.folder.glob("teeny-demo*")), [])
+
+    def test_sigint(self):
+        self.interrupt(signal.SIGINT, 130)
+
+    def test_sigterm(self):
+        self.interrupt(signal.SIGTERM, 143)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2 if "-v" in sys.argv else 1)
