@@ -23,7 +23,6 @@ const std::vector<Unavailable>& table() {
       {"--max-ppl-increase", {}, "quantize at several --bits and compare with 'teeny eval --tasks ppl'"},
       {"--save-sensitivity", {}, "the error of every tensor is in the record (--json FILE)"},
       {"--save-importance", {}, "give the calibration text again, or an imatrix file with --importance"},
-      {"--no-true-sequential", {}, "leave it out: layers always see the quantized layers before them"},
       {"--act-bits", {"16"}, "leave it out: weights are quantized, activations are not"},
       {"--act", {}, "leave it out: activations are not quantized"},
       {"--smooth", {}, "--method awq moves outliers by its own scales"},

@@ -26,13 +26,13 @@ int64_t largest_group(int64_t K, int64_t group) {
 
 void require_group(const EncodingSpec& spec, int64_t K, std::string_view subject) {
   if (spec.group > 0 && K % spec.group != 0)
-    throw input_error("plan", subject, "K={} is not a multiple of group {}; pass --group {}, --granularity channel, or skip it with a recipe rule", K,
+    throw input_error("plan", subject, "K={} is not a multiple of group {}; pass --group {} or --granularity channel", K,
                       spec.group, largest_group(K, spec.group));
 }
 
 std::vector<EncodingPart> gptq_parts(const EncodingSpec& spec, int64_t N, int64_t K, std::string_view subject) {
   require_group(spec, K, subject);
-  require(K % 32 == 0 && N % 32 == 0, subject, fmt::format("shape ({}, {}) must be multiples of 32 for GPTQ's packing; skip it with a recipe rule", N, K));
+  require(K % 32 == 0 && N % 32 == 0, subject, fmt::format("shape ({}, {}) must be multiples of 32 for GPTQ's packing; choose another --format", N, K));
   const int64_t G = spec.group > 0 ? K / spec.group : 1;
   return {{"qweight", DType::I32, {K * spec.bits / 32, N}},
           {"qzeros", DType::I32, {G, N * spec.bits / 32}},
@@ -42,7 +42,7 @@ std::vector<EncodingPart> gptq_parts(const EncodingSpec& spec, int64_t N, int64_
 
 std::vector<EncodingPart> awq_parts(const EncodingSpec& spec, int64_t N, int64_t K, std::string_view subject) {
   require_group(spec, K, subject);
-  require(N % 8 == 0, subject, fmt::format("N={} is not a multiple of 8, which AWQ's packing needs; skip it with a recipe rule", N));
+  require(N % 8 == 0, subject, fmt::format("N={} is not a multiple of 8, which AWQ's packing needs; choose another --format", N));
   const int64_t G = spec.group > 0 ? K / spec.group : 1;
   return {{"qweight", DType::I32, {K, N / 8}}, {"qzeros", DType::I32, {G, N / 8}}, {"scales", DType::F16, {G, N}}};
 }
@@ -74,7 +74,7 @@ std::vector<EncodingPart> encoding_parts(const EncodingSpec& spec, int64_t N, in
     case EncodingKind::Plain: return {{"weight", spec.dtype, {N, K}}};
     case EncodingKind::Ggml:
       if (K % traits(spec.dtype).block != 0)
-        throw input_error("plan", subject, "K={} is not a multiple of {}'s block of {}; choose another type for it with a recipe rule", K, name_of(spec.dtype),
+        throw input_error("plan", subject, "K={} is not a multiple of {}'s block of {}; choose another --type", K, name_of(spec.dtype),
                           traits(spec.dtype).block);
       return {{"weight", spec.dtype, {N, K}}};
     case EncodingKind::Gptq: return gptq_parts(spec, N, K, subject);

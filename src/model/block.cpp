@@ -1,31 +1,10 @@
 #include "teeny/model/block.h"
 
-#include <cmath>
-
 #include "teeny/core/error.h"
 #include "teeny/encodings/encoding.h"
 
 namespace teeny {
 namespace {
-
-// llama3 scaling: low frequencies are divided by `factor`, high ones kept, those between blended (formats.md 6.1).
-Tensor scaled_frequencies(const ModelSpec& spec, Tensor inv_freq) {
-  const auto& s = spec.rope;
-  if (s.type == "linear") return inv_freq / s.factor;
-  if (s.type != "llama3") return inv_freq;
-  const double original = double(s.original_context);
-  auto* f = inv_freq.mutable_data_ptr<float>();
-  for (int64_t i = 0; i < inv_freq.numel(); ++i) {
-    const double wavelength = 2 * M_PI / double(f[i]);
-    if (wavelength > original / s.low_freq_factor) {
-      f[i] = float(double(f[i]) / s.factor);
-    } else if (wavelength > original / s.high_freq_factor) {
-      const double smooth = (original / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
-      f[i] = float((1 - smooth) * double(f[i]) / s.factor + smooth * double(f[i]));
-    }
-  }
-  return inv_freq;
-}
 
 Tensor apply_rope(const Tensor& x, const Tensor& cos, const Tensor& sin) {  // x (B, heads, T, D); cos, sin (B, 1, T, D)
   const int64_t half = x.size(-1) / 2;
@@ -80,7 +59,11 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
 Rope make_rope(const ModelSpec& spec, int64_t positions, at::Device device) {
   const int64_t D = spec.head_dim;
   const Tensor exponent = at::arange(0, D, 2, at::kFloat) / double(D);
-  const Tensor inv_freq = scaled_frequencies(spec, 1.0 / at::pow(at::Scalar(spec.rope_theta), exponent));
+  Tensor inv_freq = 1.0 / at::pow(at::Scalar(spec.rope_theta), exponent);
+  if (!spec.rope_freq_factors.empty())  // llama3 scaling, from either container (formats.md 6.1)
+    inv_freq = inv_freq / at::tensor(spec.rope_freq_factors, at::kFloat);
+  else if (spec.rope.type == "linear")
+    inv_freq = inv_freq / spec.rope.factor;
   const Tensor angles = at::outer(at::arange(positions, at::kFloat), inv_freq);
   const Tensor both = at::cat({angles, angles}, 1);
   return {both.cos().to(device), both.sin().to(device)};

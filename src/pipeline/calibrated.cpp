@@ -40,7 +40,7 @@ int64_t longest(const Calibration& calibration) {
 
 class BlockLoop {
  public:
-  BlockLoop(Job& job, const Calibration& calibration)
+  BlockLoop(QuantizeJob& job, const Calibration& calibration)
       : job_(job), spec_(job.plan.spec), hidden_(embed_windows(job.source, job.loader, spec_, calibration)), rope_(make_rope(spec_, longest(calibration), at::kCPU)) {}
 
   void run() {
@@ -162,7 +162,7 @@ class BlockLoop {
       if (block.linears[i].bias.defined()) put(prefix + kLinears[i].module + ".bias", block.linears[i].bias);
   }
 
-  Job& job_;
+  QuantizeJob& job_;
   const ModelSpec& spec_;
   HiddenStates hidden_;
   Rope rope_;
@@ -170,7 +170,7 @@ class BlockLoop {
 
 }  // namespace
 
-void write_calibrated_blocks(Job& job, const Calibration& calibration) { BlockLoop(job, calibration).run(); }
+void write_calibrated_blocks(QuantizeJob& job, const Calibration& calibration) { BlockLoop(job, calibration).run(); }
 
 std::map<std::string, Tensor> collect_importance(const TensorSource& source, const ModelSpec& spec, const Calibration& calibration, Context& context) {
   const WeightLoader loader(source, spec);

@@ -10,21 +10,21 @@ namespace {
 constexpr int64_t kPieceElements = 16 << 20;  // 64 MB of f32
 
 // A row-wise weight whose source rows are contiguous plain floats in canonical order can be read in pieces.
-const TensorInfo* plain_source(const Job& job, const PlannedTensor& tensor) {
+const TensorInfo* plain_source(const QuantizeJob& job, const PlannedTensor& tensor) {
   if (job.source.kind() != ContainerKind::Safetensors || !job.loader.quant().method.empty()) return nullptr;
   const auto* info = job.source.find(tensor.module + ".weight");
   if (!info || info->shape != std::vector<int64_t>{tensor.N, tensor.K} || !traits(info->dtype).scalar()) return nullptr;
   return info->dtype == DType::F32 || info->dtype == DType::F16 || info->dtype == DType::BF16 ? info : nullptr;
 }
 
-bool writable_in_rows(const Job& job, const PlannedTensor& tensor) {
+bool writable_in_rows(const QuantizeJob& job, const PlannedTensor& tensor) {
   const bool row_wise = tensor.encoding.kind == EncodingKind::Plain || tensor.encoding.kind == EncodingKind::Ggml;
   const bool permuted = job.plan.container == ContainerKind::Gguf && job.plan.spec.permuted_qk &&
                         (tensor.module.ends_with("q_proj") || tensor.module.ends_with("k_proj"));
   return row_wise && !permuted;
 }
 
-FitOptions fit_options(const Job& job, const PlannedTensor& tensor) {
+FitOptions fit_options(const QuantizeJob& job, const PlannedTensor& tensor) {
   FitOptions fit;
   fit.exact_llama_cpp = job.options.exact_llama_cpp;
   if (const auto found = job.importance.find(tensor.module); found != job.importance.end()) fit.importance = found->second;
@@ -38,7 +38,7 @@ QuantTensor encode(const Tensor& w, const PlannedTensor& tensor, const FitOption
   return encoding->pack(levels, grid);
 }
 
-void write_rows(Job& job, const PlannedTensor& tensor, const TensorInfo& info) {
+void write_rows(QuantizeJob& job, const PlannedTensor& tensor, const TensorInfo& info) {
   const int64_t step = std::max<int64_t>(1, kPieceElements / tensor.K);
   const uint64_t row_bytes = info.bytes / uint64_t(tensor.N);
   const FitOptions fit = fit_options(job, tensor);
@@ -65,7 +65,7 @@ void write_rows(Job& job, const PlannedTensor& tensor, const TensorInfo& info) {
   job.record(tensor, error);
 }
 
-void write_whole(Job& job, const PlannedTensor& tensor) {
+void write_whole(QuantizeJob& job, const PlannedTensor& tensor) {
   Tensor w = decode(job.loader.linear(tensor.module, tensor.N, tensor.K));
   require_finite(w, tensor.module, job.options.allow_nonfinite);
   ErrorSum error;
@@ -82,7 +82,7 @@ void write_whole(Job& job, const PlannedTensor& tensor) {
 
 }  // namespace
 
-void Job::record(const PlannedTensor& tensor, const ErrorSum& error, Json extra) {
+void QuantizeJob::record(const PlannedTensor& tensor, const ErrorSum& error, Json extra) {
   const double sqnr = error.sqnr_db();
   Json row = {{"name", tensor.module},
               {"encoding", tensor.encoding.name()},
@@ -100,8 +100,12 @@ void Job::record(const PlannedTensor& tensor, const ErrorSum& error, Json extra)
   tensors.push_back(std::move(row));
 }
 
-void write_direct(Job& job, const PlannedTensor& tensor) {
+void write_direct(QuantizeJob& job, const PlannedTensor& tensor) {
   PhaseTimer timer(job, "encode");
+  if (tensor.module == kRopeFreqs) {
+    job.output.put_plain(tensor, at::tensor(job.plan.spec.rope_freq_factors, at::kFloat));
+    return;
+  }
   if (!tensor.weight) {
     const bool bias = tensor.module.ends_with(".bias");
     const auto module = tensor.module.substr(0, tensor.module.size() - (bias ? 5 : 0));

@@ -10,7 +10,7 @@
 
 namespace teeny {
 
-struct Job {
+struct QuantizeJob {
   const TensorSource& source;
   const Plan& plan;
   const QuantizeOptions& options;
@@ -27,19 +27,19 @@ struct Job {
 // Adds the time from construction to destruction to seconds[phase].
 class PhaseTimer {
  public:
-  PhaseTimer(Job& job, const char* phase) : job_(job), phase_(phase), start_(std::chrono::steady_clock::now()) {}
+  PhaseTimer(QuantizeJob& job, const char* phase) : job_(job), phase_(phase), start_(std::chrono::steady_clock::now()) {}
   ~PhaseTimer() { job_.seconds[phase_] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
 
  private:
-  Job& job_;
+  QuantizeJob& job_;
   const char* phase_;
   std::chrono::steady_clock::time_point start_;
 };
 
 // Writes one planned tensor straight from the source: vectors, plain weights, and weights that need no calibration.
-void write_direct(Job& job, const PlannedTensor& tensor);
+void write_direct(QuantizeJob& job, const PlannedTensor& tensor);
 // Runs the model block by block on the calibration windows and writes every tensor of every block (GPTQ, AWQ).
-void write_calibrated_blocks(Job& job, const Calibration& calibration);
+void write_calibrated_blocks(QuantizeJob& job, const Calibration& calibration);
 // E[x^2] of every linear's input, by canonical module, from the calibration windows.
 std::map<std::string, Tensor> collect_importance(const TensorSource& source, const ModelSpec& spec, const Calibration& calibration, Context& context);
 // llama.cpp's imatrix in GGUF form -> E[x^2] by canonical module.

@@ -67,7 +67,7 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
     }
   }
   Output output(path, plan, source, notes);
-  Job job{source, plan, options, loader, output, context, std::move(importance), Json::array(), Json::array(), {}};
+  QuantizeJob job{source, plan, options, loader, output, context, std::move(importance), Json::array(), Json::array(), {}};
   const bool block_loop = plan.calibrated && plan.method != "gguf";
   if (!block_loop) context.progress_start(plan.method == "convert" ? "convert" : "quantize", plan.tensors.size());
   for (const auto& tensor : plan.tensors) {

@@ -39,15 +39,16 @@ struct Builder {
     add(std::move(t));
   }
 
- private:
-  std::string file_name(const std::string& module, const std::string& suffix) const {
-    const std::string name = module + "." + suffix;
-    return plan.container == ContainerKind::Gguf ? to_gguf_name(name).value() : name;
-  }
   void add(PlannedTensor t) {
     for (const auto& part : t.parts) t.bytes += part.bytes();
     plan.bytes += t.bytes;
     plan.tensors.push_back(std::move(t));
+  }
+
+ private:
+  std::string file_name(const std::string& module, const std::string& suffix) const {
+    const std::string name = module + "." + suffix;
+    return plan.container == ContainerKind::Gguf ? to_gguf_name(name).value() : name;
   }
 };
 
@@ -123,6 +124,15 @@ void fill_gguf(Builder& builder, const TensorSource& source, const std::string& 
     tensors.push_back({to_gguf_name(module + ".weight").value(), {N, K}});
   });
   const auto mix = gguf_type_mix(file_type, {spec.gguf_arch, spec.layers, spec.heads, spec.kv_heads, 0}, tensors, has_importance);
+  if (!spec.rope_freq_factors.empty()) {
+    PlannedTensor freqs;
+    freqs.module = kRopeFreqs;
+    freqs.weight = false;
+    freqs.N = spec.head_dim / 2;
+    freqs.method = "plain";
+    freqs.parts = {{kRopeFreqs, DType::F32, {freqs.N}}};
+    builder.add(std::move(freqs));
+  }
   size_t next = 0;
   walk(builder, source, DType::F32, DType::F32, [&](const std::string& module, int64_t N, int64_t K, bool) {
     const auto choice = mix[next++];
@@ -177,7 +187,7 @@ Plan make_convert_plan(const TensorSource& source, const ModelSpec& spec, const 
     throw usage_error("convert", "--dtype " + options.dtype, "is not known; choose f16, bf16 or f32");
   if (options.format == "gguf") {
     plan.container = ContainerKind::Gguf;
-    plan.type = options.type.empty() ? (dtype.empty() ? "F16" : dtype) : options.type;
+    plan.type = options.type.empty() ? (dtype.empty() ? std::string(name_of(plain_dtype(spec))) : dtype) : options.type;
     std::transform(plan.type.begin(), plan.type.end(), plan.type.begin(), ::toupper);
     fill_gguf(builder, source, plan.type, false);
   } else if (options.format == "safetensors") {

@@ -5,9 +5,8 @@ namespace {
 
 std::string vllm(const Plan& plan) {
   if (plan.format == "gguf") return "no: only through the vllm-gguf-plugin";
-  if (plan.format == "gptq-v2") return "no: the v2 zero points need a checkpoint_format that its Marlin kernels refuse";
-  if (plan.format == "gptq" && !plan.symmetric) return "no: asymmetric GPTQ is refused (PR 38288); use awq";
-  if (plan.format == "gptq" && plan.bits < 4) return "no: GPTQ below 4 bits is refused (PR 38288)";
+  if (plan.format.starts_with("gptq") && !plan.symmetric) return "no: asymmetric GPTQ is refused (PR 38288); use awq";
+  if (plan.format.starts_with("gptq") && plan.bits != 4 && plan.bits != 8) return "no: GPTQ below 4 bits is refused (PR 38288)";
   if (plan.format == "awq" && plan.symmetric) return "no: AWQ without zero points is poorly supported; pass --asym";
   return "yes";
 }

@@ -27,9 +27,9 @@ struct QuantizeOptions : CommonOptions {
   std::string calibration;             // empty: the model's default
   int64_t samples = 128, seq_len = 2048;
   std::string importance, save_importance, recipe;
-  bool desc_act = false, mse = false, true_sequential = true, clip = true, duo_scaling = true;
+  bool desc_act = false, mse = true, true_sequential = true, clip = true, duo_scaling = true;
   bool act_order = true;               // GPTQ: process columns by falling diag(H), groups fixed beforehand (static)
-  double damp = 0.05;
+  double damp = 0.01;
   int64_t block = 128;
   int grid = 20;
   bool force = false, dry_run = false, allow_nonfinite = false, exact_llama_cpp = false;

@@ -21,7 +21,7 @@ struct AwqScale {
   std::string group;         // "input_layernorm -> q,k,v"
   double ratio = 0;
   bool duo = false;
-  double error_before = 0, error_after = 0;  // summed squared output error a token, at s = 1 and at the chosen s
+  double error_before = 0, error_after = 0;  // relative squared output error, at s = 1 and at the chosen s
 };
 
 // Scales, folds and clips `block` in place: norms, weights and biases change so that the block computes the same function

@@ -9,7 +9,7 @@
 namespace teeny {
 
 struct GptqOptions {
-  double damp = 0.05;        // added to the diagonal, times its mean; raised step by step until the factor exists
+  double damp = 0.01;        // added to the diagonal, times its mean; raised step by step until the factor exists
   int64_t block = 128;       // columns updated lazily together
   bool act_order = true;     // columns by falling diag(H); groups are fixed beforehand from the original order (static)
   bool desc_act = false;     // act-order with groups formed in the permuted order: needs g_idx when run

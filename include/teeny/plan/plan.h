@@ -37,6 +37,8 @@ struct Plan {
   std::vector<std::pair<std::string, std::string>> runtimes;  // name -> "yes" or why not
 };
 
+inline constexpr const char* kRopeFreqs = "rope_freqs.weight";  // GGUF only: divisors of the rotary frequencies
+
 Plan make_plan(const TensorSource& source, const ModelSpec& spec, const QuantizeOptions& options);
 Plan make_convert_plan(const TensorSource& source, const ModelSpec& spec, const ConvertOptions& options);
 std::string default_output(const Plan& plan, const std::string& model_name);   // "./teeny-demo-7m-awq-4bit"

@@ -78,7 +78,8 @@ class Quantize : public Command {
     o.flag({"--no-act-order"}, options_.act_order, "columns as they stand (else by falling importance within fixed groups)", false);
     o.number({"--damp"}, options_.damp, 0, 1, "share of the mean diagonal added to the Hessian");
     o.integer({"--block"}, options_.block, 1, 1 << 16, "columns a lazy update");
-    o.flag({"--mse"}, options_.mse, "search the scale that minimises the squared error");
+    o.flag({"--mse"}, options_.mse, "search each group's range for the least weighted squared error (on)");
+    o.flag({"--no-mse"}, options_.mse, "the full range of each group", false);
     o.flag({"--true-sequential"}, options_.true_sequential, "layers see the quantized layers before them (on)");
     o.flag({"--no-true-sequential"}, options_.true_sequential, "quantize a block's linears at once", false);
     o.group("AWQ");
@@ -111,7 +112,7 @@ class Quantize : public Command {
   void warn_of_idle_options(const Options& o, Context& context) const {
     static const std::vector<std::pair<const char*, std::vector<std::string>>> knobs{
         {"--desc-act", {"gptq"}},       {"--no-act-order", {"gptq"}},     {"--damp", {"gptq"}},          {"--block", {"gptq"}},          {"--true-sequential", {"gptq"}},
-        {"--mse", {"gptq"}},            {"--grid", {"awq"}},              {"--duo-scaling", {"awq"}},    {"--no-duo-scaling", {"awq"}},  {"--clip", {"awq"}},
+        {"--mse", {"gptq"}}, {"--no-mse", {"gptq"}},            {"--grid", {"awq"}},              {"--duo-scaling", {"awq"}},    {"--no-duo-scaling", {"awq"}},  {"--clip", {"awq"}},
         {"--no-clip", {"awq"}},         {"--exact-llama-cpp", {"gguf"}},  {"--samples", kCalibrated},    {"--seq-len", kCalibrated},     {"--calibration", kCalibrated},
         {"--group", {"gptq", "awq", "rtn", "int8"}}};
     for (const auto& [name, methods] : knobs)

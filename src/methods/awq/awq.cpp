@@ -17,14 +17,18 @@ struct ScaleGroup {
   Linear* producer = nullptr;     // ... or into the rows of this linear
 };
 
-// Sum over the linears of tr(D G D^T) with D = dequantized(W s) / s - W: the squared output error, without activations.
+double gram_norm(const Tensor& d, const Tensor& gram) { return (fixed_matmul(d, gram) * d).sum(at::kDouble).item<double>(); }
+
+// Sum over the linears of tr(D G D^T) / tr(W G W^T) with D = dequantized(W s) / s - W: the relative squared output error,
+// without activations. Relative, because q, k, v and gate, up differ in scale by orders of magnitude while a relative
+// error in each of them harms alike.
 double output_error(const Block& block, const ScaleGroup& group, const Tensor& gram, const Tensor& s, const Encoding& encoding) {
   double error = 0;
   for (const size_t index : group.consumers) {
     const Tensor& w = block.linears[index].weight;
     const auto [levels, grid] = encoding.quantize(w * s, {});
     const Tensor d = decode(levels, grid).div_(s).sub_(w);
-    error += (fixed_matmul(d, gram) * d).sum(at::kDouble).item<double>();
+    error += gram_norm(d, gram) / std::max(gram_norm(w, gram), 1e-30);
   }
   return error;
 }

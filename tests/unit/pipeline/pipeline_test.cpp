@@ -50,7 +50,9 @@ class PipelineTest : public ::testing::Test {
       const std::string module = row["name"];
       const int64_t N = row["shape"][0], K = row["shape"][1];
       const Weight weight = loader.linear(module, N, K);
-      if (const auto* packed = std::get_if<QuantTensor>(&weight)) EXPECT_EQ(packed->spec.name(), row["encoding"].get<std::string>()) << module;
+      if (const auto* packed = std::get_if<QuantTensor>(&weight)) {
+        EXPECT_EQ(packed->spec.name(), row["encoding"].get<std::string>()) << module;
+      }
       if (folded) continue;  // AWQ's weights carry scales: compared to what was folded, which is not in any file
       ErrorSum error;
       error.add(decode(first.linear(module, N, K)), decode(weight));

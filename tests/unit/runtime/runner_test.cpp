@@ -85,8 +85,7 @@ TEST_F(RunnerTest, StopsAtStringsAndEnds) {
   params.max_new_tokens = 96;
   params.stop = {"return"};
   const auto stopped = runner->generate(prompts(), params, *context);
-  for (const auto& c : stopped)
-    if (c.finish == "stop") EXPECT_NE(c.text.find("return"), std::string::npos);
+  for (const auto& c : stopped) EXPECT_EQ(c.finish == "stop", c.text.find("return") != std::string::npos);
   EXPECT_EQ(stopped[0].finish, "stop");
   params.stop.clear();
   params.max_new_tokens = 3;
