@@ -19,7 +19,9 @@ namespace {
 struct Measured {
   const Suite* suite;
   CaseSpec spec;
+  CaseTimes times;
   Json record;
+  bool is_decode() const { return spec.generate > 0 && spec.prompt == 0; }
 };
 
 void check_options(const BenchOptions& options) {
@@ -53,7 +55,7 @@ std::vector<Measured> plan_cases(const BenchOptions& options, const ModelSpec& s
             if (spec.context > 0 && length > spec.context)
               throw usage_error("bench", suite.label(*reduced), "needs {} tokens at depth {}, but the model's context is {}; lower --prompt, --generate or --depth", length,
                                 reduced->depth, spec.context);
-            if (std::none_of(out.begin(), out.end(), [&](const Measured& m) { return m.suite == &suite && same(m.spec, *reduced); })) out.push_back({&suite, *reduced, {}});
+            if (std::none_of(out.begin(), out.end(), [&](const Measured& m) { return m.suite == &suite && same(m.spec, *reduced); })) out.push_back({&suite, *reduced, {}, {}});
           }
   if (out.empty()) throw usage_error("bench", "--prompt", "and --generate are both 0: nothing to time");
   return out;
@@ -76,8 +78,13 @@ class Bench {
     const double begin = services_.clock();
     runner_ = services_.load(std::move(source), context_);
     load_seconds_ = services_.clock() - begin;
-    rates_ = services_.rates(context_);
     measure_all();
+    // The peak is the model's: the buffers that the machine's rates are measured with come after it.
+    peak_host_bytes_ = peak_host_bytes();
+    peak_device_bytes_ = runner_->peak_device_bytes();
+    rates_ = services_.rates(context_);
+    for (auto& item : cases_)
+      item.record = measured_case(item.suite->label(item.spec), hardware_name_, item.spec, item.times, item.is_decode() ? runner_->decode_bytes() : 0, rates_);
     if (hardware) project_all(*hardware);
     record.json()["bench"] = result();
     return finish(record);
@@ -102,14 +109,11 @@ class Bench {
   void measure(Measured& item, Session& session) {
     const TimingPlan plan{options_.repetitions, options_.warmup, context_.seed, std::min(runner_->spec().vocab, std::max<int64_t>(1, runner_->tokenizer().size()))};
     Timer timer(session, services_.clock, plan, item.spec.batch, meter_, context_);
-    const auto times = item.suite->time(timer, item.spec);
-    const bool decode = item.spec.generate > 0 && item.spec.prompt == 0;
-    item.record = measured_case(item.suite->label(item.spec), hardware_name_, item.spec, times, decode ? runner_->decode_bytes() : 0, rates_);
-    std::vector<double> rates = item.record["samples_tokens_per_s"];
-    variation_ = std::max(variation_, variation_of(rates));
+    const auto& times = item.times = item.suite->time(timer, item.spec);
+    variation_ = std::max(variation_, variation_of(times.seconds));
     if (!times.joules) return;
     joules_ = joules_.value_or(0) + *times.joules;
-    if (decode) decode_joules_ += *times.joules, decoded_ += times.tokens * double(times.seconds.size());
+    if (item.is_decode()) decode_joules_ += *times.joules, decoded_ += times.tokens * double(times.seconds.size());
   }
 
   // Efficiencies of the measured case that resembles `spec` most: the same batch and depth, else the first.
@@ -167,7 +171,7 @@ class Bench {
     for (auto& row : projected_) cases.push_back(row);
     double load[3] = {};
     const bool has_load = ::getloadavg(load, 3) == 3;
-    Json out = {{"cases", cases}, {"peak_host_bytes", peak_host_bytes()}, {"peak_device_bytes", runner_->peak_device_bytes()}, {"load_seconds", load_seconds_}};
+    Json out = {{"cases", cases}, {"peak_host_bytes", peak_host_bytes_}, {"peak_device_bytes", peak_device_bytes_}, {"load_seconds", load_seconds_}};
     out["noise"] = {{"loadavg", has_load ? Json{load[0], load[1], load[2]} : Json(nullptr)}, {"cv", variation_}, {"repetitions", options_.repetitions}, {"warmup", options_.warmup},
                     {"read_bandwidth_gb_s", rates_.read_gb_s}, {"gemm_tflops", rates_.gemm_tflops}, {"gemm_precision", rates_.gemm_precision}, {"weights", runner_->weights_note()},
                     {"weight_bytes_resident", runner_->weight_bytes_resident()}};
@@ -203,6 +207,7 @@ class Bench {
   MachineRates rates_;
   double load_seconds_ = 0, variation_ = 0, decode_joules_ = 0, decoded_ = 0;
   std::optional<double> joules_;
+  uint64_t peak_host_bytes_ = 0, peak_device_bytes_ = 0;
 };
 }  // namespace
 

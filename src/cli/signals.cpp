@@ -1,5 +1,6 @@
 #include "cli/signals.h"
 
+#include <initializer_list>
 #include <signal.h>
 #include <unistd.h>
 

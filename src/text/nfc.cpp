@@ -3,9 +3,11 @@
 #include <limits>
 #include <memory>
 
+#if TEENY_ICU
 #include <unicode/bytestream.h>
 #include <unicode/normalizer2.h>
 #include <unicode/uniset.h>
+#endif
 
 #include "teeny/core/error.h"
 #include "text/unicode_tables.h"
@@ -13,6 +15,7 @@
 namespace teeny {
 namespace {
 
+#if TEENY_ICU
 class Normalizer {
  public:
   Normalizer() {
@@ -40,6 +43,7 @@ class Normalizer {
   std::unique_ptr<icu::UnicodeSet> known_;
   std::unique_ptr<icu::FilteredNormalizer2> filtered_;
 };
+#endif
 
 // Every code point below U+0300 is a starter that composes with nothing before it, so text made of them is in NFC; in
 // UTF-8 they are the ones whose bytes are all below 0xCC.
@@ -55,12 +59,17 @@ std::string_view normalize_nfc(std::string_view text, std::string& storage) {
   if (!needs_look(text)) return text;
   if (text.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max()) / 4)
     throw input_error("text", "text", "{} bytes between two special tokens are too many to normalize; split the text", text.size());
+#if TEENY_ICU
   static const Normalizer normalizer;
   const icu::StringPiece piece(text.data(), static_cast<int32_t>(text.size()));
   if (normalizer.is_normalized(piece)) return text;
   storage.clear();
   normalizer.normalize(piece, storage);
   return storage;
+#else
+  storage.clear();
+  throw device_error("text", "NFC", "this teeny was built without ICU and cannot normalize text beyond U+02FF; install libicu-dev and build again");
+#endif
 }
 
 }  // namespace teeny

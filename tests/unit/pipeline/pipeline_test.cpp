@@ -1,0 +1,144 @@
+// The whole path of quantize and convert on the shipped model.
+#include "teeny/pipeline/pipeline.h"
+
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "schema.h"
+#include "teeny/core/error.h"
+#include "teeny/encodings/encoding.h"
+#include "teeny/model/loader.h"
+#include "teeny/tensor/metrics.h"
+
+namespace teeny {
+namespace {
+namespace fs = std::filesystem;
+
+const std::string kModel = TEENY_TEST_SOURCE_DIR "/configs/models/teeny-demo-7m";
+
+class PipelineTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = fs::temp_directory_path() / fmt::format("teeny-pipeline-{}-{}", ::getpid(), ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    fs::remove_all(directory_);
+    fs::create_directories(directory_);
+  }
+  void TearDown() override { fs::remove_all(directory_); }
+
+  std::string path(const std::string& name) const { return (directory_ / name).string(); }
+
+  Json quantize(const std::string& method, int bits, const std::string& out, const std::function<void(QuantizeOptions&)>& change = {}) {
+    QuantizeOptions options;
+    options.args = {"quantize"};
+    options.model = kModel;
+    options.method = method, options.bits = bits, options.out = path(out);
+    options.samples = 6, options.seq_len = 128;
+    if (change) change(options);
+    Context context;
+    return run_quantize(options, context);
+  }
+
+  // What the record says of every tensor must be true of the file, read back: the codes in it are the ones that were chosen.
+  static void expect_file_matches(const Json& record, const std::string& file, bool folded) {
+    const auto source = open_source(file), original = open_source(kModel);
+    const ModelSpec spec = read_spec(*source), original_spec = read_spec(*original);
+    const WeightLoader loader(*source, spec), first(*original, original_spec);
+    ASSERT_GT(record["quantize"]["tensors"].size(), 50u);
+    for (const auto& row : record["quantize"]["tensors"]) {
+      const std::string module = row["name"];
+      const int64_t N = row["shape"][0], K = row["shape"][1];
+      const Weight weight = loader.linear(module, N, K);
+      if (const auto* packed = std::get_if<QuantTensor>(&weight)) EXPECT_EQ(packed->spec.name(), row["encoding"].get<std::string>()) << module;
+      if (folded) continue;  // AWQ's weights carry scales: compared to what was folded, which is not in any file
+      ErrorSum error;
+      error.add(decode(first.linear(module, N, K)), decode(weight));
+      EXPECT_NEAR(error.relative(), row["relative_error"].get<double>(), 1e-9) << module;
+    }
+  }
+
+  fs::path directory_;
+};
+
+TEST_F(PipelineTest, EveryMethodWritesWhatItsRecordSays) {
+  struct Case {
+    const char* method;
+    int bits;
+    const char* out;
+  };
+  for (const Case& c : {Case{"rtn", 4, "rtn4"}, {"rtn", 3, "rtn3"}, {"gptq", 4, "gptq4"}, {"gptq", 2, "gptq2"}, {"awq", 4, "awq4"}, {"int8", 8, "int8"},
+                        {"gguf", 4, "q4.gguf"}, {"gguf", 8, "q8.gguf"}, {"fp16", 16, "fp16"}, {"bf16", 16, "bf16"}}) {
+    const Json record = quantize(c.method, c.bits, c.out);
+    EXPECT_EQ(testing::Schema::results().explain(record), "") << c.out;
+    EXPECT_EQ(record["model"]["method"], c.method);
+    expect_file_matches(record, path(c.out), std::string(c.method) == "awq");
+    CommonOptions inspect;
+    inspect.args = {"inspect"};
+    inspect.model = path(c.out);
+    Context context;
+    const Json verified = run_verify(inspect, context);
+    EXPECT_EQ(verified["status"], "ok") << c.out << verified.dump();
+    EXPECT_FALSE(fs::exists(path(std::string(c.out) + ".part")));
+  }
+}
+
+TEST_F(PipelineTest, TheSameBytesForAnyThreadCount) {
+  std::string first;
+  for (const int threads : {1, 2, 3})
+    for (const char* method : {"gptq", "awq"}) {
+      QuantizeOptions options;
+      options.args = {"quantize"};
+      options.model = kModel, options.method = method, options.bits = 4, options.out = path(fmt::format("{}-{}", method, threads));
+      options.samples = 5, options.seq_len = 96;
+      Context context;
+      context.threads = threads;
+      run_quantize(options, context);
+    }
+  for (const char* method : {"gptq", "awq"}) {
+    const auto one = sha256_file(path(fmt::format("{}-1/model.safetensors", method)));
+    EXPECT_EQ(one, sha256_file(path(fmt::format("{}-2/model.safetensors", method)))) << method;
+    EXPECT_EQ(one, sha256_file(path(fmt::format("{}-3/model.safetensors", method)))) << method;
+  }
+}
+
+TEST_F(PipelineTest, ConvertsThereAndBack) {
+  const auto convert = [&](const std::string& from, const std::string& format, const std::string& dtype, const std::string& out) {
+    ConvertOptions options;
+    options.args = {"convert"};
+    options.model = from, options.format = format, options.dtype = dtype, options.out = path(out);
+    Context context;
+    return run_convert(options, context);
+  };
+  const Json record = convert(kModel, "gguf", "bf16", "a.gguf");
+  EXPECT_EQ(testing::Schema::results().explain(record), "");
+  convert(path("a.gguf"), "safetensors", "bf16", "b");
+  const auto a = open_source(kModel), b = open_source(path("b"));
+  for (const auto& tensor : a->tensors()) EXPECT_EQ(a->read(tensor), b->read(b->at(tensor.name))) << tensor.name;
+}
+
+TEST_F(PipelineTest, RefusalsLeaveNothingBehind) {
+  const auto kind_of = [&](const std::function<void()>& run) {
+    try {
+      run();
+    } catch (const Error& e) {
+      return std::make_pair(e.kind(), std::string(e.what()));
+    }
+    return std::make_pair(ErrorKind::Bug, std::string("no error"));
+  };
+  EXPECT_EQ(kind_of([&] { quantize("gptq", 5, "x"); }).first, ErrorKind::Input);
+  EXPECT_EQ(kind_of([&] { quantize("gptq", 4, "x", [](auto& o) { o.group = 96; }); }).first, ErrorKind::Input);
+  EXPECT_EQ(kind_of([&] { quantize("magic", 4, "x"); }).first, ErrorKind::Usage);
+  EXPECT_EQ(kind_of([&] { quantize("rtn", 4, "x", [](auto& o) { o.out = kModel; o.force = true; }); }).first, ErrorKind::Usage);
+  fs::create_directories(path("old"));
+  write_file(path("old/keep.txt"), "old");
+  EXPECT_EQ(kind_of([&] { quantize("rtn", 4, "old"); }).first, ErrorKind::Usage);
+  EXPECT_EQ(read_file(path("old/keep.txt")), "old");
+  EXPECT_EQ(kind_of([&] { quantize("rtn", 4, "missing/parent/x"); }).first, ErrorKind::Device);
+  for (const auto& entry : fs::directory_iterator(directory_)) EXPECT_EQ(entry.path().filename(), "old");
+  EXPECT_EQ(quantize("rtn", 4, "old", [](auto& o) { o.force = true; })["status"], "ok");
+  EXPECT_FALSE(fs::exists(path("old/keep.txt")));
+}
+
+}  // namespace
+}  // namespace teeny
