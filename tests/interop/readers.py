@@ -81,11 +81,18 @@ def bitsandbytes_weight(tensors, name):
 
 
 def bitsandbytes_codes(weight):
-    """Codes and row maxima of LLM.int8 of a float32 weight, which is first cast to float16."""
-    half = weight.astype(np.float16).astype(np.float32)
-    absmax = np.abs(half).max(1)
-    scale = np.float32(127.0) / np.where(absmax == 0, np.float32(1), absmax)
-    return np.rint(half * scale[:, None]).astype(np.int8), absmax
+    """Codes and row maxima of LLM.int8 of a float32 weight, which is first cast to float16.
+
+    int8_vectorwise_quant of the CPU, where torch computes 127.0 / absmax as the reciprocal times 127; also returns the
+    places whose exact value lies halfway between two codes: there CPU and GPU kernels differ by one.
+    """
+    half = weight.astype(np.float16)
+    absmax = np.abs(half).max(1).astype(np.float32)
+    safe = np.where(absmax == 0, np.float32(1), absmax)
+    scale = np.float32(1) / safe * np.float32(127)
+    exact = half.astype(np.float64) * 127 / safe[:, None].astype(np.float64)
+    ties = np.abs(np.abs(exact - np.trunc(exact)) - 0.5) < 1e-5
+    return np.rint(half.astype(np.float32) * scale[:, None]).astype(np.int8), absmax, ties
 
 
 def linears(tensors, suffix):
