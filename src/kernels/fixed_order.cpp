@@ -1,8 +1,12 @@
 #include "teeny/kernels/fixed_order.h"
 
 #include <ATen/Parallel.h>
+#include <dlfcn.h>
+
+#include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 namespace teeny {
@@ -14,6 +18,21 @@ int64_t panels(int64_t n) { return (n + kPanel - 1) / kPanel; }
 Tensor panel_rows(const Tensor& t, int64_t i) { return t.slice(0, i * kPanel, std::min(t.size(0), (i + 1) * kPanel)); }
 
 Tensor tile(const Tensor& t, int64_t i, int64_t j) { return panel_rows(t, i).slice(1, j * kPanel, std::min(t.size(1), (j + 1) * kPanel)); }
+
+// MKL (inside libtorch) takes its thread count from the calling thread when told so; without MKL nothing is to be told.
+class OneMklThread {
+ public:
+  OneMklThread() : before_(set(1)) {}
+  ~OneMklThread() { set(before_); }
+
+ private:
+  static int set(int n) {
+    using Set = int(int);
+    static Set* const function = reinterpret_cast<Set*>(::dlsym(RTLD_DEFAULT, "MKL_Set_Num_Threads_Local"));
+    return function ? function(n) : 0;
+  }
+  int before_;
+};
 
 // Lower factor of a small (n, n) matrix, in place, in plain loops (LAPACK's differs between one thread and several).
 bool small_cholesky(Tensor& a) {
@@ -34,21 +53,23 @@ bool small_cholesky(Tensor& a) {
 
 void for_each_single_threaded(int64_t n, const std::function<void(int64_t)>& body) {
   std::exception_ptr failure;
-  bool failed = false;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(at::get_num_threads())
-  for (int64_t i = 0; i < n; ++i) {
-    bool skip;
-#pragma omp atomic read
-    skip = failed;
-    if (skip) continue;
-    try {
-      body(i);
-    } catch (...) {
+  std::atomic<bool> failed{false};
+  std::atomic<int64_t> next{0};
+  const int threads = at::get_num_threads();
+  // Never a team of one: libraries look whether they are called from inside a parallel region, and choose other code then.
+#pragma omp parallel num_threads(std::max(2, threads))
+  {
+    const OneMklThread guard;
+    if (omp_get_thread_num() < threads)
+      for (int64_t i; !failed && (i = next++) < n;) {
+        try {
+          body(i);
+        } catch (...) {
 #pragma omp critical(teeny_fixed_order)
-      if (!failure) failure = std::current_exception();
-#pragma omp atomic write
-      failed = true;
-    }
+          if (!failure) failure = std::current_exception();
+          failed = true;
+        }
+      }
   }
   if (failure) std::rethrow_exception(failure);
 }

@@ -12,7 +12,7 @@ namespace teeny {
 
 struct AwqOptions {
   int grid = 20;             // ratios r = 0, 1/grid .. tried for s = E|x|^r / ...
-  bool duo_scaling = true;   // also try s = E|x|^r / mean|w|^(1-r)
+  bool duo_scaling = false;  // also try s = E|x|^r / mean|w|^(1-r)
   bool clip = true;
 };
 

@@ -84,8 +84,8 @@ class Quantize : public Command {
     o.flag({"--no-true-sequential"}, options_.true_sequential, "quantize a block's linears at once", false);
     o.group("AWQ");
     o.integer({"--grid"}, options_.grid, 1, 1000, "scales tried for each group of linears");
-    o.flag({"--duo-scaling"}, options_.duo_scaling, "weigh activations against weights (on)");
-    o.flag({"--no-duo-scaling"}, options_.duo_scaling, "activations only", false);
+    o.flag({"--duo-scaling"}, options_.duo_scaling, "also try scales that weigh activations against weights");
+    o.flag({"--no-duo-scaling"}, options_.duo_scaling, "activations only (on)", false);
     o.flag({"--clip"}, options_.clip, "search the clipping that loses least (on)");
     o.flag({"--no-clip"}, options_.clip, "no clipping", false);
     o.group("GGUF");

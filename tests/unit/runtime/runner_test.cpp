@@ -30,7 +30,7 @@ class RunnerTest : public ::testing::Test {
 };
 
 TEST_F(RunnerTest, LogitsAgreeWithTransformers) {
-  const auto reference = testing::read_npz(TEENY_TEST_SOURCE_DIR "/tests/data/reference_logits.npz");
+  const auto reference = testing::read_npz(TEENY_TEST_SOURCE_DIR "/tests/data/transformers_logits.npz");
   const auto& ids = reference.at("ids");
   const auto& rows = reference.at("rows");
   const auto& logits = reference.at("logits");
