@@ -1,10 +1,10 @@
 """GPTQ, AWQ, LLM.int8 and 16-bit directories against the readers of readers.py."""
 import hashlib, json, shutil
 import numpy as np
-from checks import CALIBRATION, MODEL, Failed, check_folder, compare, config_of, need, relative_error
+from checks import CALIBRATION, MODEL, check_folder, compare, need, relative_error
 from readers import awq_weight, bitsandbytes_codes, bitsandbytes_weight, gptq_weight, linears, read_tensors
 
-LINEARS = 8 * 7
+LINEARS = 8 * 7  # blocks, projections
 RTN_ERROR = {2: .75, 3: .35, 4: .17, 8: .01}  # of groups of 128, asymmetric or symmetric; channels get 1.4 times that
 
 

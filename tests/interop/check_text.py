@@ -1,6 +1,6 @@
 """What models say: the shipped model against its recorded completions, GGUF against llama.cpp, ids against `tokenizers`."""
 import json, os, pathlib, subprocess, sys
-from checks import DATA, MODEL, Failed, Skipped, need
+from checks import DATA, MODEL, Skipped, need
 
 PROMPTS = 20
 PASS_AT_1 = {"demo-code-python": 0.9634146341463414, "demo-code-javascript": 0.93}  # tests/data/reference.json
@@ -13,8 +13,6 @@ params = xllamacpp.CommonParams()
 params.model.path, params.n_ctx, params.n_parallel, params.warmup = model, 2048, 1, False
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
 params.check_tensors = True
-if len(sys.argv) > 3:
-    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
 server, out = xllamacpp.Server(params), []
 for prompt in prompts:
     answer = server.handle_completions({"prompt": prompt, "n_predict": tokens, "max_tokens": tokens, "temperature": 0, "cache_prompt": False, "logprobs": 2})
@@ -48,8 +46,8 @@ def check_reference(suite):
     return figure
 
 
-def llama_texts(model, prompts, tokens, *flags):
-    done = subprocess.run([sys.executable, "-c", LLAMA, str(model), str(tokens), *flags], input=json.dumps(prompts), capture_output=True, text=True)
+def llama_texts(model, prompts, tokens):
+    done = subprocess.run([sys.executable, "-c", LLAMA, str(model), str(tokens)], input=json.dumps(prompts), capture_output=True, text=True)
     need(done.returncode == 0, f"llama.cpp does not load or run it: {done.stderr.strip()[-400:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
 

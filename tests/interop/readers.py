@@ -84,7 +84,7 @@ def bitsandbytes_codes(weight):
     """Codes and row maxima of LLM.int8 of a float32 weight, which is first cast to float16.
 
     int8_vectorwise_quant of the CPU, where torch computes 127.0 / absmax as the reciprocal times 127; also returns the
-    places whose exact value lies halfway between two codes: there CPU and GPU kernels differ by one.
+    places whose exact value lies halfway between two codes: there the order of the arithmetic decides.
     """
     half = weight.astype(np.float16)
     absmax = np.abs(half).max(1).astype(np.float32)
