@@ -7,8 +7,10 @@ namespace teeny {
 namespace {
 
 Json meta(const Plan& plan, const OutputNotes& notes) {
-  return {{"quantizer", Json::array({"teeny:" + version_info().version})}, {"teeny_method", plan.method}, {"granularity", plan.granularity},
-          {"damp_percent", notes.options.damp}, {"static_groups", notes.options.act_order && !notes.options.desc_act}, {"mse", notes.options.mse}};
+  Json out = {{"quantizer", Json::array({"teeny:" + version_info().version})}, {"teeny_method", plan.method}, {"granularity", plan.granularity}};
+  if (plan.method == "gptq")
+    out.update({{"damp_percent", notes.options.damp}, {"static_groups", notes.options.act_order && !notes.options.desc_act}, {"mse", notes.options.mse}});
+  return out;
 }
 
 Json gptq_config(const Plan& plan, const OutputNotes& notes) {
@@ -56,7 +58,7 @@ Json output_config(const Plan& plan, const TensorSource& source, const OutputNot
   Json config = source.config().is_object() ? source.config() : hf_config_from_spec(plan.spec);
   config.erase("quantization_config");
   const char* dtype = plan.dtype == "F16" ? "float16" : plan.dtype == "F32" ? "float32" : "bfloat16";
-  const bool old_name = config.contains("torch_dtype");
+  const bool old_name = config.contains("torch_dtype") && !config.contains("dtype");
   config[old_name ? "torch_dtype" : "dtype"] = dtype;
   if (plan.format == "gptq" || plan.format == "gptq-v2") config["quantization_config"] = gptq_config(plan, notes);
   if (plan.format == "awq") config["quantization_config"] = awq_config(plan, notes);

@@ -43,6 +43,23 @@ GgufMetadata gguf_metadata(const Plan& plan, const TensorSource& source, const O
   return metadata;
 }
 
+// A Hugging Face tokenizer and generation config for a model that came from GGUF.
+void write_tokenizer_files(const TensorSource& source, const ModelSpec& spec, const std::string& directory) {
+  const auto tokenizer = load_tokenizer(source);
+  const auto& data = tokenizer->data();
+  write_file(path_join(directory, "tokenizer.json"), dump_json(write_tokenizer_json(data)));
+  const auto name = [&](int32_t id) { return id >= 0 && size_t(id) < data.tokens.size() ? Json(data.tokens[size_t(id)]) : Json(); };
+  Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"add_bos_token", data.add_bos},          {"bos_token", data.add_bos ? name(data.bos) : Json()},
+                 {"eos_token", name(data.eos)},                  {"pad_token", name(data.pad)},            {"model_max_length", spec.context},
+                 {"clean_up_tokenization_spaces", false}};
+  if (const auto templates = read_chat_templates(source); !templates.empty()) config["chat_template"] = templates[0].second;
+  write_file(path_join(directory, "tokenizer_config.json"), dump_json(config));
+  Json generation = {{"eos_token_id", spec.eos}};
+  if (spec.bos >= 0) generation["bos_token_id"] = spec.bos;
+  if (spec.pad >= 0) generation["pad_token_id"] = spec.pad;
+  write_file(path_join(directory, "generation_config.json"), dump_json(generation));
+}
+
 // Row order in the file, when it is not the canonical one (q and k of arch "llama" in GGUF).
 std::vector<int64_t> stored_rows(const Plan& plan, const std::string& module) {
   if (plan.container != ContainerKind::Gguf) return {};
@@ -115,6 +132,7 @@ void Output::finish() {
       if (from.empty() || !path_exists(path_join(from, name))) continue;
       write_file(path_join(out, name), read_file(path_join(from, name)));
     }
+    if (source_.kind() == ContainerKind::Gguf) write_tokenizer_files(source_, plan_.spec, out);
   }
   sink_->finish();
   sink_.reset();

@@ -48,6 +48,7 @@ class Tokenizer {
 
 // Input error, by name, for anything in the file that is not known to mean what `tokenizers` makes of it.
 BpeData read_tokenizer_json(const Json& tokenizer, std::string_view subject);
+Json write_tokenizer_json(const BpeData& data);  // what read_tokenizer_json reads back as the same data
 std::shared_ptr<Tokenizer> make_tokenizer(BpeData data, std::string_view subject);
 
 // Chat: the templates that are known are recognised by what they render, never executed.

@@ -32,8 +32,15 @@ Grid grid_of(const Range& range, const AffineShape& shape) {
   grid.scale = ((range.high - range.low) / hi).to(at::kHalf).to(at::kFloat);
   if (shape.symmetric)
     grid.zero = at::full_like(grid.scale, double(1 << (shape.bits - 1)));
-  else
-    grid.zero = at::where(grid.scale > 0, at::round(-range.low / grid.scale), at::zeros_like(grid.scale)).clamp_(shape.zero_min, hi);
+  else {
+    grid.zero = at::where(grid.scale > 0, at::round(-range.low / grid.scale), at::zeros_like(grid.scale)).clamp_(0, hi);
+    if (shape.zero_min > 0) {  // a zero point that cannot be stored moves up, and the steps widen so that the top still fits
+      const Tensor moved = grid.zero < shape.zero_min;
+      const Tensor wider = (range.high / (hi - shape.zero_min)).to(at::kHalf).to(at::kFloat);
+      grid.scale = at::where(moved, at::maximum(wider, grid.scale), grid.scale);
+      grid.zero.clamp_min_(shape.zero_min);
+    }
+  }
   return grid;
 }
 

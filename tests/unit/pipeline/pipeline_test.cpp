@@ -9,6 +9,7 @@
 #include "schema.h"
 #include "teeny/core/error.h"
 #include "teeny/encodings/encoding.h"
+#include "teeny/family/tokenizer_source.h"
 #include "teeny/model/loader.h"
 #include "teeny/tensor/metrics.h"
 
@@ -117,6 +118,9 @@ TEST_F(PipelineTest, ConvertsThereAndBack) {
   convert(path("a.gguf"), "safetensors", "bf16", "b");
   const auto a = open_source(kModel), b = open_source(path("b"));
   for (const auto& tensor : a->tensors()) EXPECT_EQ(a->read(tensor), b->read(b->at(tensor.name))) << tensor.name;
+  const std::string text = "def f(x):\n    return x + 1<|im_end|>\n";
+  EXPECT_EQ(load_tokenizer(*a)->encode(text), load_tokenizer(*b)->encode(text));
+  EXPECT_EQ(read_spec(*a).eos, read_spec(*b).eos);
 }
 
 TEST_F(PipelineTest, RefusalsLeaveNothingBehind) {

@@ -32,6 +32,23 @@ Json bos_template() {
                          "pair":[],"special_tokens":{"<s>":{"id":"<s>","ids":[258],"tokens":["<s>"]}}})");
 }
 
+TEST(TokenizerJson, WritesWhatItReads) {
+  const std::string path = TEENY_TEST_SOURCE_DIR "/configs/models/teeny-demo-7m/tokenizer.json";
+  BpeData data = read_tokenizer_json(read_json_file(path, "test"), path);
+  for (const bool bos : {false, true}) {
+    data.add_bos = bos;
+    data.bos = bos ? 4093 : -1;
+    const BpeData again = read_tokenizer_json(write_tokenizer_json(data), "written");
+    EXPECT_EQ(again.tokens, data.tokens);
+    EXPECT_EQ(again.merges, data.merges);
+    EXPECT_EQ(again.added.size(), data.added.size());
+    EXPECT_EQ(again.pre, data.pre);
+    EXPECT_EQ(again.nfc, data.nfc);
+    EXPECT_EQ(again.add_bos, bos);
+    EXPECT_EQ(again.bos, data.bos);
+  }
+}
+
 TEST(TokenizerJson, ReadsMergesAsStringsAndPairs) {
   const BpeData data = read_tokenizer_json(small(), "test");
   EXPECT_EQ(data.merges, (std::vector<std::pair<std::string, std::string>>{{"a", "b"}, {"ab", "c"}}));
