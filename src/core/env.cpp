@@ -10,6 +10,8 @@ std::optional<std::string> env(const char* name) {
   return std::string(value);
 }
 
+void set_env_default(const char* name, const char* value) { ::setenv(name, value, /*overwrite=*/0); }
+
 std::string cache_directory() {
   if (auto dir = env("TEENY_CACHE")) return *dir;
   if (auto dir = env("XDG_CACHE_HOME")) return *dir + "/teeny";
