@@ -13,6 +13,7 @@ mkdir -p "$out"
 rm -rf "${out:?}/results" "${out:?}/report"
 results=$PWD/$out/results
 case $out in /*) results=$out/results ;; esac
+export TEENY_CACHE=${TEENY_CACHE:-$PWD/.deps/cache}   # the reference's verdicts are kept there
 start=$SECONDS
 step() { printf '\n== %s\n' "$*" >&2; }
 

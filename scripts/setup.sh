@@ -31,5 +31,17 @@ if [ -z "${TEENY_TORCH_DIR:-}" ] && ! .deps/venv/bin/python -c "import importlib
   echo "setup: installing torch $torch_version into .deps/venv (some minutes)" >&2
   mkdir -p .deps
   python3 -m venv .deps/venv
-  .deps/venv/bin/pip install --quiet --disable-pip-version-check "torch==$torch_version" "numpy==2.3.4"
+  .deps/venv/bin/pip install --quiet --disable-pip-version-check "torch==$torch_version" "numpy==2.4.6"
+fi
+
+# Peers that tests compare with (tests/interop), only when asked for: scripts/setup.sh --tests
+if [ "${1:-}" = --tests ]; then
+  stamp=.deps/interop/$(sha256sum tests/interop/requirements.txt | cut -c1-16)
+  if [ ! -e "$stamp" ]; then
+    echo "setup: installing the peers of tests/interop into .deps/interop" >&2
+    rm -rf .deps/interop
+    python3 -m venv .deps/interop
+    .deps/interop/bin/pip install --quiet --disable-pip-version-check -r tests/interop/requirements.txt
+    touch "$stamp"
+  fi
 fi

@@ -1,6 +1,7 @@
 #include "teeny/record/record.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <ctime>
 #include <filesystem>
@@ -54,9 +55,10 @@ void check_name(const std::string& text, const char* field) {
 
 std::string new_record_id() {
   const auto t = utc_now();
-  std::random_device random;
+  // A random start, then steps of an odd number: no two ids of one process are equal, whatever the clock says.
+  static std::atomic<uint32_t> next{std::random_device{}()};
   return fmt::format("{:04}{:02}{:02}-{:02}{:02}{:02}{:03}-{:08x}", t.parts.tm_year + 1900, t.parts.tm_mon + 1, t.parts.tm_mday, t.parts.tm_hour,
-                     t.parts.tm_min, t.parts.tm_sec, t.milliseconds, uint32_t(random()));
+                     t.parts.tm_min, t.parts.tm_sec, t.milliseconds, next.fetch_add(0x9e3779b9u));
 }
 
 Json energy_not_measured() { return {{"source", "not measured"}, {"joules", nullptr}, {"idle_w", nullptr}}; }
