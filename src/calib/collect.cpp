@@ -8,7 +8,7 @@
 namespace teeny {
 namespace {
 
-constexpr int64_t kChunkBytes = 256 << 20;  // of captured inputs held at a time
+constexpr int64_t kChunkBytes = 128 << 20;  // of captured inputs held at a time
 
 Attend whole_window(const Tensor& hidden) {
   Attend attend;
@@ -58,9 +58,10 @@ std::array<InputStats, 4> collect(const ModelSpec& spec, const Block& block, con
       });
     });
     for (const int input : inputs) {
-      std::vector<Tensor> pieces;
-      for (auto& window : captured) pieces.push_back(std::move(window[size_t(input)]));
-      accumulate(stats[size_t(input)], at::cat(pieces), with_gram);
+      for (auto& window : captured) {
+        accumulate(stats[size_t(input)], window[size_t(input)], with_gram);
+        window[size_t(input)] = Tensor();
+      }
     }
   }
   for (const int input : inputs) {

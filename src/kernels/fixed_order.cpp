@@ -97,7 +97,14 @@ void add_gram(Tensor& gram, const Tensor& x) {
   });
 }
 
-void mirror_lower(Tensor& square) { square = square.tril() + square.tril(-1).t(); }
+void mirror_lower(Tensor& square) {
+  const int64_t n = panels(square.size(0));
+  for_each_single_threaded(n, [&](int64_t i) {
+    for (int64_t j = 0; j < i; ++j) tile(square, j, i).copy_(tile(square, i, j).t());
+    Tensor diagonal = tile(square, i, i);
+    diagonal.copy_(diagonal.tril() + diagonal.tril(-1).t());
+  });
+}
 
 Tensor fixed_cholesky(const Tensor& a) {
   Tensor l = a.tril();
@@ -117,21 +124,23 @@ Tensor fixed_cholesky(const Tensor& a) {
   return l.tril_();
 }
 
-// With J the reversal of rows and columns: J H J = L L^T gives H = R R^T for the upper triangular R = J L J, so
-// inverse(H) = R^-T R^-1 and U = R^-1 = J L^-1 J. One factorisation and one triangular inverse.
 Tensor inverse_cholesky_upper(const Tensor& h) {
-  const int64_t K = h.size(0);
-  const Tensor l = fixed_cholesky(h.flip({0, 1}));
-  if (!l.defined()) return {};
+  Tensor l = fixed_cholesky(h.flip({0, 1}));
+  return l.defined() ? upper_from_reversed_factor(std::move(l)) : Tensor();
+}
+
+Tensor upper_from_reversed_factor(Tensor l) {
+  const int64_t K = l.size(0);
   Tensor inverse = at::zeros_like(l);
   for_each_single_threaded(panels(K), [&](int64_t i) {  // columns of panel i of L^-1: zero above it
     const int64_t begin = i * kPanel, width = std::min(kPanel, K - begin);
-    Tensor rhs = at::zeros({K - begin, width}, h.options());
+    Tensor rhs = at::zeros({K - begin, width}, l.options());
     rhs.slice(0, 0, width).fill_diagonal_(1);
     inverse.slice(0, begin).slice(1, begin, begin + width).copy_(at::linalg_solve_triangular(l.slice(0, begin).slice(1, begin), rhs, /*upper=*/false));
   });
-  if (!inverse.isfinite().all().item<bool>()) return {};
-  return inverse.flip({0, 1}).contiguous();
+  l = Tensor();
+  if (!std::isfinite(inverse.sum().item<float>())) return {};
+  return inverse.flip({0, 1});
 }
 
 }  // namespace teeny

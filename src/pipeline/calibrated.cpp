@@ -105,7 +105,6 @@ class BlockLoop {
       {
         PhaseTimer timer(job_, "factor");
         factor = gptq_factor(stats[size_t(input)], options);
-        stats[size_t(input)].gram = Tensor();
       }
       sample_memory();
       for (size_t i = 0; i < block.linears.size(); ++i)

@@ -20,6 +20,9 @@ void mirror_lower(Tensor& square);                            // copies the lowe
 // Lower Cholesky factor of a symmetric (K, K) f32 matrix (lower triangle read); undefined result: not positive definite.
 Tensor fixed_cholesky(const Tensor& a);
 // U upper triangular with U^T U = inverse(H): what GPTQ walks along. Undefined: not positive definite.
+// With J the reversal of rows and columns: J H J = L L^T gives H = R R^T for the upper triangular R = J L J, so
+// inverse(H) = R^-T R^-1 and U = R^-1 = J L^-1 J: one factorisation and one triangular inverse.
 Tensor inverse_cholesky_upper(const Tensor& h);
+Tensor upper_from_reversed_factor(Tensor l);  // L of J H J -> U; give the only reference, so that its memory goes early
 
 }  // namespace teeny

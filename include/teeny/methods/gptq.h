@@ -24,7 +24,8 @@ struct GptqFactor {
   double damp = 0;       // as used
   int64_t dead_columns = 0;
 };
-GptqFactor gptq_factor(const InputStats& stats, const GptqOptions& options);
+// Takes stats.gram away: of the (K, K) matrices never more than three are held.
+GptqFactor gptq_factor(InputStats& stats, const GptqOptions& options);
 
 struct GptqResult {
   Quantized quantized;

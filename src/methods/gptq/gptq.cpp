@@ -1,5 +1,7 @@
 #include "teeny/methods/gptq.h"
 
+#include <utility>
+
 #include "teeny/core/error.h"
 #include "teeny/kernels/column_update.h"
 #include "teeny/kernels/fixed_order.h"
@@ -7,24 +9,30 @@
 namespace teeny {
 namespace {
 
-// Damping first, then a floor under the diagonal; what was needed is reported. Factor undefined: nothing helped.
-Tensor factor_with_ladder(const Tensor& h, double damp, double* used) {
-  const double mean = h.diagonal().mean().item<double>(), top = h.diagonal().max().item<double>();
+// Damping first, then a floor under the diagonal; what was needed is reported. `h`: rows and columns in reverse order, lower
+// triangle read; consumed. Undefined result: nothing helped.
+Tensor factor_with_ladder(Tensor h, double damp, double* used) {
+  const Tensor diagonal = h.diagonal().clone();
+  const double mean = diagonal.mean().item<double>(), top = diagonal.max().item<double>();
+  const auto attempt = [&](const Tensor& damped) {
+    h.diagonal().copy_(damped);
+    Tensor l = fixed_cholesky(h);
+    if (!l.defined()) return Tensor();
+    const Tensor u = upper_from_reversed_factor(std::move(l));
+    if (u.defined()) h = Tensor();
+    return u;
+  };
   std::vector<double> ladder = {damp};
   for (int i = 1; i <= 6; ++i) ladder.push_back(damp + 0.01 * i);
   for (const double d : {0.1, 0.2, 0.5, 1.0})
     if (d > ladder.back()) ladder.push_back(d);
   for (const double d : ladder) {
-    Tensor damped = h.clone();
-    damped.diagonal().add_(d * mean);
     *used = d;
-    if (const Tensor u = inverse_cholesky_upper(damped); u.defined()) return u;
+    if (const Tensor u = attempt(diagonal + d * mean); u.defined()) return u;
   }
   for (double floor = 1e-6 * top; floor < 2 * top; floor *= 10) {
-    Tensor damped = h.clone();
-    damped.diagonal().clamp_min_(floor).add_(mean);
     *used = 1 + floor / std::max(mean, 1e-30);
-    if (const Tensor u = inverse_cholesky_upper(damped); u.defined()) return u;
+    if (const Tensor u = attempt(diagonal.clamp_min(floor) + mean); u.defined()) return u;
   }
   return {};
 }
@@ -99,21 +107,23 @@ GptqResult with_dynamic_groups(const Tensor& w, const GptqFactor& factor, const 
 
 }  // namespace
 
-GptqFactor gptq_factor(const InputStats& stats, const GptqOptions& options) {
+GptqFactor gptq_factor(InputStats& stats, const GptqOptions& options) {
   TEENY_ASSERT(stats.gram.defined() && stats.tokens > 0);
-  Tensor h = stats.gram * (2.0 / double(stats.tokens));
   GptqFactor factor;
   factor.importance = stats.importance();
-  const Tensor dead = h.diagonal() == 0;
+  const Tensor diagonal = stats.gram.diagonal().clone(), dead = diagonal == 0;
   factor.dead_columns = dead.sum().item<int64_t>();
   // A column that calibration never excites may matter elsewhere: it keeps its rounded value (not zero). With nothing off
   // its diagonal it neither gives nor takes error.
-  h.diagonal().masked_fill_(dead, 1.0);
+  diagonal.masked_fill_(dead, 1.0);
   factor.importance.masked_fill_(dead, 1.0);
-  const int64_t K = h.size(0);
-  factor.order = options.act_order || options.desc_act ? std::get<1>(h.diagonal().sort(/*stable=*/true, 0, /*descending=*/true)) : at::arange(K, at::kLong);
-  h = h.index_select(0, factor.order).index_select(1, factor.order);
-  factor.u = factor_with_ladder(h, options.damp, &factor.damp);
+  const int64_t K = diagonal.size(0);
+  factor.order = options.act_order || options.desc_act ? std::get<1>(diagonal.sort(/*stable=*/true, 0, /*descending=*/true)) : at::arange(K, at::kLong);
+  const Tensor reversed = factor.order.flip(0);
+  Tensor h = std::exchange(stats.gram, Tensor()).index_select(0, reversed);
+  h = h.index_select(1, reversed);
+  h.diagonal().copy_(diagonal.index_select(0, reversed));
+  factor.u = factor_with_ladder(std::move(h), options.damp, &factor.damp);
   return factor;
 }
 

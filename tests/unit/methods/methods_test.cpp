@@ -30,6 +30,8 @@ struct Layer {
   double output_error(const Tensor& q) const { return (x.mm((w - q).t())).square().sum().item<double>(); }
 };
 
+GptqFactor factor_of(InputStats stats, const GptqOptions& options) { return gptq_factor(stats, options); }
+
 class GptqTest : public ::testing::TestWithParam<EncodingSpec> {};
 
 TEST_P(GptqTest, BeatsRoundingOnEveryGrid) {
@@ -42,7 +44,7 @@ TEST_P(GptqTest, BeatsRoundingOnEveryGrid) {
       if (desc_act && GetParam().kind != EncodingKind::Gptq) continue;
       GptqOptions options;
       options.act_order = act_order, options.desc_act = desc_act, options.mse = false;
-      const auto result = gptq_quantize(layer.w, gptq_factor(layer.stats, options), *encoding, options);
+      const auto result = gptq_quantize(layer.w, factor_of(layer.stats, options), *encoding, options);
       const auto packed = encoding->pack(result.quantized.levels, result.quantized.grid);
       // In the columns' own order 2 bits may lose to rounding on inputs as uneven as these; the default order must not.
       if (act_order || desc_act || GetParam().bits > 2) {
@@ -62,7 +64,7 @@ TEST(Gptq, DeadColumnsKeepTheirRoundedValue) {
   const auto encoding = make_encoding(gptq_spec(4, 128, true));
   GptqOptions options;
   options.mse = false;
-  const auto factor = gptq_factor(layer.stats, options);
+  const auto factor = factor_of(layer.stats, options);
   EXPECT_EQ(factor.dead_columns, 1);
   const auto result = gptq_quantize(layer.w, factor, *encoding, options);
   const auto plain = nearest(layer.w, result.quantized.grid);
@@ -74,12 +76,12 @@ TEST(Gptq, AnIndefiniteHessianClimbsTheLadderThenRounds) {
   Layer layer;
   layer.stats.gram = layer.stats.gram - layer.stats.gram.diagonal().mean() * at::ones({512, 512}) * 0.002;
   GptqOptions options;
-  const auto mild = gptq_factor(layer.stats, options);
+  const auto mild = factor_of(layer.stats, options);
   EXPECT_TRUE(mild.u.defined());
   EXPECT_GE(mild.damp, options.damp);
   layer.stats.gram.fill_(NAN);
   layer.stats.gram.diagonal().fill_(1);
-  const auto hopeless = gptq_factor(layer.stats, options);
+  const auto hopeless = factor_of(layer.stats, options);
   ASSERT_FALSE(hopeless.u.defined());
   const auto encoding = make_encoding(gptq_spec(4, 128, true));
   options.mse = false;
