@@ -87,7 +87,8 @@ void check_output_path(const std::string& path, const TensorSource& source, bool
 Output::Output(const std::string& path, const Plan& plan, const TensorSource& source, const OutputNotes& notes)
     : path_(path), plan_(plan), source_(source), notes_(notes) {
   check_output_path(path, source, notes.options.force);
-  require_free_space(path, plan.bytes + (16 << 20));
+  // Beside the tensors: headers, vocabulary and tokenizer files, some 50 bytes a token.
+  require_free_space(path, plan.bytes + (1 << 20) + uint64_t(plan.spec.vocab) * 50);
   if (plan.container == ContainerKind::Gguf) {
     sink_ = create_gguf_sink(path, gguf_metadata(plan, source, notes), tensor_specs(plan));
   } else {
