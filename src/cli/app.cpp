@@ -17,7 +17,7 @@ const std::vector<CommandEntry>& command_table() {
       {"quantize", "Make a model smaller: GPTQ, AWQ, GGUF k-quants, int8, round to nearest.",
        {"teeny quantize --method awq --bits 4", "teeny quantize --model Qwen2.5-1.5B --method gguf --type Q4_K_M --out qwen.gguf",
         "teeny quantize --model Qwen2.5-1.5B --method gptq --bits 4 --calibration code.jsonl --dry-run"}, make_quantize},
-      {"convert", "Write a model in another format; weights are copied, or unpacked and stored again, never searched anew.",
+      {"convert", "Write a model in another format; weights are unpacked and stored again, in a GGUF block type with its search.",
        {"teeny convert --model qwen.gguf --format safetensors --dtype f16 --out qwen-f16", "teeny convert --model qwen-gptq --format gguf --out qwen.gguf"}, make_convert},
       {"bench", "Measure prefill and decode speed, memory and energy; project them for other hardware with --hw.",
        {"teeny bench", "teeny bench --model qwen.gguf --prompt 512,2048 --batch 1,8", "teeny bench --hw rtx4090"}, make_bench},

@@ -8,7 +8,7 @@ std::map<std::string, Tensor> read_importance(const std::string& path, const Mod
   const auto source = open_source(path);
   const auto* metadata = source->gguf();
   if (!metadata || metadata->string("general.type") != "imatrix")
-    throw input_error("importance", path, "is not an imatrix in GGUF form (general.type is not \"imatrix\"); make one with llama-imatrix, or --save-importance");
+    throw input_error("importance", path, "is not an imatrix in GGUF form (general.type is not \"imatrix\"); make one with llama-imatrix, whose .dat form is not read");
   std::map<std::string, Tensor> importance;
   for (const auto& tensor : source->tensors()) {
     if (!tensor.name.ends_with(".in_sum2")) continue;

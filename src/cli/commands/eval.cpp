@@ -16,7 +16,7 @@ class Eval : public Command {
     add_model_option(o, options_);
     o.text({"--reference"}, options_.reference, "MODEL", "model to compare with, usually the unquantized one", Takes::File);
     o.choices({"--tasks"}, options_.tasks, {"ppl", "kld", "humaneval", "humaneval-mul", "demo-code"}, "what to measure").shown_default = "ppl; with --reference ppl,kld";
-    o.choice({"--protocol"}, options_.protocol, {"base", "instruct"}, "how code prompts are put").shown_default = "instruct when the model has a chat template";
+    o.choice({"--protocol"}, options_.protocol, {"base", "instruct"}, "how code prompts are put").shown_default = "base; instruct is not available in this version";
     o.group("Text");
     o.integer({"--ctx"}, options_.ctx, 2, 1 << 24, "tokens a window");
     o.text({"--text"}, options_.text, "FILE", "text for ppl and kld (.gz too)", Takes::File).shown_default = "the text that ships with the shipped model";

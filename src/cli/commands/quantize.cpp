@@ -68,7 +68,7 @@ class Quantize : public Command {
         "the text that ships with the shipped model; self for others";
     o.integer({"--samples"}, options_.samples, 1, 1 << 24, "samples of the calibration text");
     o.integer({"--seq-len"}, options_.seq_len, 1, 1 << 24, "tokens a sample");
-    o.text({"--importance"}, options_.importance, "FILE", "reuse statistics (llama.cpp's imatrix files too)", Takes::File);
+    o.text({"--importance"}, options_.importance, "FILE", "reuse statistics: llama.cpp's imatrix in GGUF form", Takes::File);
     o.text({"--save-importance"}, options_.save_importance, "FILE", "keep the statistics", Takes::File);
   }
 
@@ -89,7 +89,7 @@ class Quantize : public Command {
     o.flag({"--clip"}, options_.clip, "search the clipping that loses least (on)");
     o.flag({"--no-clip"}, options_.clip, "no clipping", false);
     o.group("GGUF");
-    o.flag({"--exact-llama-cpp"}, options_.exact_llama_cpp, "blocks bit for bit as llama-quantize writes them");
+    o.flag({"--exact-llama-cpp"}, options_.exact_llama_cpp, "blocks bit for bit as llama-quantize writes them (they always are)");
     o.group("Weights that are no numbers");
     o.flag({"--allow-nonfinite"}, options_.allow_nonfinite, "turn NaN and infinity in the input into 0, and record it");
   }

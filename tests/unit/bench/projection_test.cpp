@@ -102,7 +102,7 @@ TEST(IsHardware, MatchesByPartOfTheName) {
 // Every profile that ships can be read and is plausible.
 TEST(LoadHardware, EveryShippedProfileIsReadable) {
   const std::filesystem::path folder = std::string(TEENY_TEST_SOURCE_DIR) + "/configs/hw";
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no profiles in configs/hw";
+  ASSERT_TRUE(std::filesystem::exists(folder));
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (entry.path().extension() != ".json") continue;
     const auto h = load_hardware(entry.path().string());
