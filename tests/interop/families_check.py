@@ -36,7 +36,8 @@ params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
 server, out = xllamacpp.Server(params), []
 for ids in json.load(sys.stdin):
     answer = server.handle_completions({"prompt": ids, "n_predict": 1, "max_tokens": 1, "temperature": 0, "cache_prompt": False, "logprobs": 3})
-    out.append([[t["id"], t["logprob"]] for t in answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]])
+    content = (answer["choices"][0].get("logprobs") or {}).get("content")  # none when the first token ends the text
+    out.append([[t["id"], t["logprob"]] for t in content[0]["top_logprobs"]] if content else [])
 print(json.dumps(out))
 """
 
@@ -117,6 +118,7 @@ def check_llama(suite, program, folder, kinds):
         theirs = json.loads(done.stdout.strip().splitlines()[-1])
         mine = torch.from_numpy(teeny_logits(program, path, windows[:20], 4096, last=True).copy()).log_softmax(-1).numpy()
         gaps = [abs(mine[i][token] - logprob) for i, top in enumerate(theirs) for token, logprob in top]
+        need(len(gaps) >= 30, f"{kind}: llama.cpp gave only {len(gaps)} log-probabilities")
         mean, bar = sum(gaps) / len(gaps), LOGPROB_BARS.get(kind, .06)
         said.append(f"{kind} {mean:.4f}")
         need(mean <= bar or folder != MODEL and kind not in LOGPROB_BARS, f"{', '.join(said)}: mean difference of {len(gaps)} log-probabilities {mean:.4f}, at most {bar}")
