@@ -228,7 +228,7 @@ Answer HttpClient::send(const Request& request) {
     const bool ends = !is_redirect(hop.status);
     if (!ends) url = redirect_target(hop);
     const bool leaves = !ends && origin_of(url) != answer.home;
-    if (ends || (leaves && !request.leaves_home)) {
+    if (ends || (!request.follows_to_content && (leaves || hop.find("x-linked-etag")))) {
       static_cast<Hop&>(answer) = std::move(hop);
       return answer;
     }

@@ -46,7 +46,7 @@ class Sink {
 struct Request {
   std::string url;
   bool head = false;
-  bool leaves_home = true;  // false: a redirect to another host is the answer
+  bool follows_to_content = true;  // false: a redirect to another host, or one that describes its target, is the answer
   std::optional<std::pair<uint64_t, uint64_t>> range;  // first and last byte
   std::string if_range;
   Sink* sink = nullptr;

@@ -137,7 +137,7 @@ std::vector<RepoFile> resolve_files(std::vector<RepoFile> files, const std::stri
     Request request;
     request.url = repo_address(id, settings, "resolve/" + commit + "/" + url_path(files[i].path));
     request.head = true;
-    request.leaves_home = false;
+    request.follows_to_content = false;
     with_retries(id.repo + "/" + files[i].path, settings, context, &stop, [&] {
       const Answer answer = client.send(request);
       if (answer.status < 300 || answer.status >= 400) require_success(answer, id.repo, settings);

@@ -62,7 +62,7 @@ class HubTest(unittest.TestCase):
         return clean | {"HF_HOME": str(self.home), "HF_ENDPOINT": self.hub.url, "HF_HUB_DOWNLOAD_TIMEOUT": "2", "TEENY_HUB_ATTEMPTS": "3"} | (env or {})
 
     def teeny(self, *args, env=None, **kw):
-        return subprocess.run([TEENY, *args], cwd=self.folder, env=self.environment(env), capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, **kw)
+        return subprocess.run([TEENY, *args], cwd=self.folder, env=self.environment(env), capture_output=True, text=True, errors="replace", timeout=120, stdin=subprocess.DEVNULL, **kw)
 
     def start(self, model="org/name", env=None):
         return subprocess.Popen([TEENY, "inspect", "--model", model], cwd=self.folder, env=self.environment(env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -85,7 +85,7 @@ class HubTest(unittest.TestCase):
         self.assertRegex(p.stderr, message)
         self.assertRegex(p.stderr.splitlines()[-1], r"\Ateeny: \[[^\]]+\] ")
         self.assertEqual(p.stdout, "")
-        self.assertNotIn("unexpected", p.stderr)
+        self.assertNotIn("[bug]", p.stderr)
         return p
 
     def weights_blob(self, suffix=""):
@@ -237,7 +237,7 @@ class Content(HubTest):
             h.wfile.write(h.data() + b"x" * 100000)
             h.drop()
         self.hub.faults.append(on("GET", "/cdn/", endless))
-        self.refused(4, "more than the")
+        self.refused(4, "more than the|begun anew")
 
     def test_html_with_200(self):
         self.hub.faults.append(on("GET", "/cdn/", lambda h: h.reply(200, b"<html>please log in</html>")))
@@ -383,7 +383,8 @@ class Ranges(HubTest):
         self.hub.log.clear()
         self.hub.faults.append(on("GET", "/cdn/", lambda h: h.send_file(h.data(), '"one"')))
         self.fetched()
-        self.assertTrue(self.weights_requests()[0]["headers"]["range"].startswith("bytes=4194304-") or self.weights_requests()[0]["headers"]["range"].startswith("bytes=8388608-"))
+        start = int(self.weights_requests()[0]["headers"]["range"][6:].split("-")[0])
+        self.assertTrue(start > 0 and start % (4 << 20) == 0, start)
 
     def test_interrupted(self):
         self.hub.faults.append(on("GET", "/cdn/", lambda h: h.send_file(h.data(), '"one"', delay=0.1)))
