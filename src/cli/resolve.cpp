@@ -53,14 +53,14 @@ bool looks_like_model(const fs::path& directory) {
 
 }  // namespace
 
-std::string resolve_model(const std::string& typed, Context& context) {
+std::string resolve_model(const std::string& typed, Context& context, bool config_only) {
   const std::string models = path_join(config_directory(), "models");
   const std::string name = typed.empty() ? kShippedModel : typed;
   if (!typed.empty() && path_exists(typed)) return typed;
   if (name.find('/') == std::string::npos && name[0] != '.' && is_directory(path_join(models, name))) return path_join(models, name);
   if (typed.empty())
     throw input_error("model", models, "holds no {}, the model that ships with teeny; reinstall teeny, or give --model", kShippedModel);
-  if (const auto id = parse_model_id(typed)) return fetch_model(*id, hub_settings(), context);
+  if (const auto id = parse_model_id(typed)) return fetch_model(*id, hub_settings(), context, config_only);
   const auto shipped = names_in(models, "");
   const std::string near = nearest(typed, shipped);
   throw input_error("model", typed, "no such file or directory; give a Hugging Face directory, a .safetensors or .gguf file, an id of the Hugging Face hub (org/name), or a shipped model ({}){}",

@@ -11,7 +11,8 @@ namespace teeny::cli {
 
 // An existing path as typed; a shipped model's name as its directory; "" as the shipped model; an id of the Hugging Face
 // hub (org/name) as its place in the cache, downloaded when it is not there. Input error for what does not exist.
-std::string resolve_model(const std::string& typed, Context& context);
+// config_only: a hub's weights are not needed, a plan is all that is made.
+std::string resolve_model(const std::string& typed, Context& context, bool config_only = false);
 // An existing path, "self" and "" as typed; a file of a hub's data set (org/name:path) as its place in the cache.
 std::string resolve_calibration(const std::string& typed, Context& context);
 std::string model_stem(const std::string& path);  // "teeny-demo-7m" of a directory or a file

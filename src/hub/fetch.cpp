@@ -27,8 +27,9 @@ std::string place_of(const Selection& selection, const RepoCache& cache, const s
 }
 
 // What the cache holds of the model at a commit; an Input error when it is not all there.
-std::string find_model(const RepoCache& cache, const HubId& id, const std::string& commit) {
+std::string find_model(const RepoCache& cache, const HubId& id, const std::string& commit, bool config_only) {
   const Paths paths = cache.files(commit);
+  if (config_only && id.file.empty() && std::binary_search(paths.begin(), paths.end(), "config.json")) return cache.snapshot(commit);
   Selection selection = hub::select_model_files(paths, id);
   if (!selection.index.empty()) hub::shards_of(read_file(cache.pointer(commit, selection.index), kMaxIndexBytes), paths, id);
   return place_of(selection, cache, commit);
@@ -66,9 +67,13 @@ void bring(const Paths& wanted, const Listing& listing, const HubId& id, const R
   hub::download(missing, listing.commit, id, cache, settings, context);
 }
 
-std::string bring_model(const Listing& listing, const HubId& id, const RepoCache& cache, const HubSettings& settings, Context& context) {
+std::string bring_model(const Listing& listing, const HubId& id, const RepoCache& cache, const HubSettings& settings, Context& context, bool config_only) {
   const Paths paths = listing.paths();
-  const Selection selection = hub::select_model_files(paths, id);
+  Selection selection = hub::select_model_files(paths, id);
+  if (config_only && selection.main.empty()) {
+    std::erase_if(selection.files, [&](const std::string& path) { return path == selection.index || path.ends_with(".safetensors"); });
+    selection.index.clear();
+  }
   bring(selection.files, listing, id, cache, settings, context);
   if (!selection.index.empty()) bring(hub::shards_of(read_file(cache.pointer(listing.commit, selection.index), kMaxIndexBytes), paths, id), listing, id, cache, settings, context);
   return place_of(selection, cache, listing.commit);
@@ -117,7 +122,25 @@ std::string fetch(const HubId& id, const HubSettings& settings, Context& context
 
 }  // namespace
 
-std::string fetch_model(const HubId& id, const HubSettings& settings, Context& context) { return fetch(id, settings, context, find_model, bring_model); }
+std::string fetch_model(const HubId& id, const HubSettings& settings, Context& context, bool config_only) {
+  return fetch(
+      id, settings, context, [&](const RepoCache& cache, const HubId& of, const std::string& commit) { return find_model(cache, of, commit, config_only); },
+      [&](const Listing& listing, const HubId& of, const RepoCache& cache, const HubSettings& with, Context& in) { return bring_model(listing, of, cache, with, in, config_only); });
+}
+
+bool lacks_weights(const std::string& snapshot) {
+  const size_t at = snapshot.rfind("/models--"), end = snapshot.find("/snapshots/", at == snapshot.npos ? 0 : at);
+  if (at == snapshot.npos || end == snapshot.npos || !is_directory(snapshot)) return false;
+  HubId id;
+  id.repo = snapshot.substr(at + 9, end - at - 9);
+  if (const size_t split = id.repo.find("--"); split != id.repo.npos) id.repo.replace(split, 2, "/");
+  try {
+    find_model(RepoCache(snapshot.substr(0, at), id), id, snapshot.substr(end + 11), false);
+    return false;
+  } catch (const Error&) {
+    return true;
+  }
+}
 
 std::string fetch_dataset_file(const HubId& id, const HubSettings& settings, Context& context) {
   for (const char* ending : {".parquet", ".arrow", ".zip", ".tar"})

@@ -9,11 +9,10 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import struct
 import subprocess
+import sys
 import tempfile
-import threading
 import time
 import unittest
 
@@ -188,6 +187,25 @@ class WellBehaved(HubTest):
         p = self.teeny("quantize", "--method", "rtn", "--model", "org/name", "--dry-run", "--json", "-")
         self.assertEqual(p.returncode, 0, p.stderr)
         self.assertEqual(json.loads(p.stdout)["model"]["name"], "name-rtn-4bit")
+
+    def test_dry_run_downloads_no_weights(self):
+        p = self.teeny("quantize", "--method", "rtn", "--model", "org/name", "--dry-run", "--json", "-")
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.assertEqual(self.weights_requests(), [])
+        self.fetched()
+        self.assertEqual(len(self.weights_requests()), 1)
+        whole = self.teeny("quantize", "--method", "rtn", "--model", "org/name", "--dry-run", "--json", "-")
+        self.assertEqual(json.loads(whole.stdout)["quantize"]["plan"], json.loads(p.stdout)["quantize"]["plan"])
+
+    def test_dry_run_beside_an_unfinished_download(self):
+        """An index and some of its shards are there: the plan is still made from config.json."""
+        index = json.dumps({"weight_map": {"a": "m-1.safetensors", "b": "m-2.safetensors"}}).encode()
+        files = {**{k: v for k, v in MODEL.items() if k != "model.safetensors"}, "model.safetensors.index.json": index, "m-1.safetensors": safetensors({"a": b"1"}), "m-2.safetensors": safetensors({"b": b"2"})}
+        repo = self.hub.repos["models", "org/name"] = Repo(files, lfs=["m-1.safetensors", "m-2.safetensors"])
+        self.hub.faults.append(on("GET", "/cdn/" + repo.content("m-2.safetensors"), lambda h: h.refuse(500)))
+        self.refused(4, "answers 500")
+        p = self.teeny("quantize", "--method", "rtn", "--model", "org/name", "--dry-run")
+        self.assertEqual(p.returncode, 0, p.stderr)
 
     def test_existing_output_is_refused_before_the_download(self):
         (self.folder / "out").mkdir()
@@ -692,6 +710,61 @@ class Names(HubTest):
         p = self.teeny("quantize", "--method", "gptq", "--calibration", "org/texts:data/a.txt", "--dry-run")
         self.assertEqual(p.returncode, 3, p.stderr)
         self.assertEqual(list((self.folder / "keep").iterdir()), [])
+
+
+def has_peer(python):
+    return subprocess.run([python, "-c", "import huggingface_hub"], capture_output=True).returncode == 0
+
+
+PEER = next((python for python in (os.environ.get("TEENY_HUB_PEER_PYTHON", sys.executable), sys.executable) if has_peer(python)), None)
+
+
+@unittest.skipUnless(PEER, "no huggingface_hub in this Python (or in TEENY_HUB_PEER_PYTHON)")
+class Peer(HubTest):
+    """huggingface_hub and teeny share one cache."""
+
+    def setUp(self):
+        super().setUp()
+        self.other = Hub()
+        self.other.repos, self.hub.cdn = self.hub.repos, self.other.url
+        self.addCleanup(self.other.close)
+
+    def peer(self, code):
+        env = self.environment({"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "20"})
+        return subprocess.Popen([PEER, "-c", "from huggingface_hub import *\n" + code], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def peer_ok(self, code):
+        p = self.peer(code)
+        out, err = p.communicate(timeout=60)
+        self.assertEqual(p.returncode, 0, err)
+        return out
+
+    def test_peer_finds_what_teeny_fetched(self):
+        self.fetched()
+        before = len(self.hub.log)
+        out = self.peer_ok("print(*[hf_hub_download('org/name', f, local_files_only=True) for f in %r], sep='\\n')" % sorted(MODEL))
+        self.assertEqual(len(self.hub.log), before)
+        for name, place in zip(sorted(MODEL), out.split("\n")):
+            self.assertEqual(pathlib.Path(place).read_bytes(), MODEL[name])
+        self.peer_ok("hf_hub_download('org/name', 'model.safetensors'); info = scan_cache_dir(); assert not info.warnings, info.warnings")
+        self.assertEqual(len(self.other.seen("GET", "/cdn/")), 1)
+
+    def test_teeny_finds_what_peer_fetched(self):
+        self.peer_ok("[hf_hub_download('org/name', f) for f in %r]" % sorted(MODEL))
+        before = len(self.hub.log)
+        self.fetched(env={"HF_HUB_OFFLINE": "1"})
+        self.assertEqual(len(self.hub.log), before)
+        self.fetched()
+        self.assertEqual([e["method"] for e in self.hub.log[before:]], ["GET"])
+
+    def test_both_at_once(self):
+        self.other.faults.append(on("GET", "/cdn/", lambda h: h.send_file(h.data(), '"one"', delay=0.03)))
+        ours, theirs = self.start(), self.peer("hf_hub_download('org/name', 'model.safetensors')")
+        for p in (ours, theirs):
+            _, err = p.communicate(timeout=60)
+            self.assertEqual(p.returncode, 0, err)
+        self.assertEqual(len(self.other.seen("GET", "/cdn/")), 1)
+        self.fetched()
 
 
 if __name__ == "__main__":

@@ -36,7 +36,10 @@ HubSettings hub_settings();
 
 // The snapshot's directory, or for GGUF the path of the (first) file. Device errors: network, disk. Input errors: what
 // does not exist, is gated, is unsafe, or is not what was announced.
-std::string fetch_model(const HubId& id, const HubSettings& settings, Context& context);
+// config_only: of a safetensors model everything but the weights, enough for a plan.
+std::string fetch_model(const HubId& id, const HubSettings& settings, Context& context, bool config_only = false);
 std::string fetch_dataset_file(const HubId& id, const HubSettings& settings, Context& context);
+// A snapshot in the cache whose weights are not (all) there.
+bool lacks_weights(const std::string& snapshot);
 
 }  // namespace teeny

@@ -30,7 +30,7 @@ class Convert : public Command {
     options_.args = session.args();
     // Before a download that may take hours.
     if (!options_.dry_run && !options_.out.empty() && !path_exists(options_.model)) check_output({options_.out, options_.force, {}});
-    options_.model = resolve_model(options_.model, session.context());
+    options_.model = resolve_model(options_.model, session.context(), options_.dry_run);
     RunRecord record("convert", session.args(), session.common().seed);
     const Plan plan = plan_convert(options_);
     session.check_destinations();

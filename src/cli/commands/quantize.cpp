@@ -51,7 +51,7 @@ class Quantize : public Command {
     options_.args = session.args();
     // Before a download that may take hours.
     if (!options_.dry_run && !options_.out.empty() && !path_exists(options_.model)) check_output({options_.out, options_.force || options_.resume, {}});
-    options_.model = resolve_model(options_.model, session.context());
+    options_.model = resolve_model(options_.model, session.context(), options_.dry_run);
     options_.calibration = resolve_calibration(options_.calibration, session.context());
     check_files();
     RunRecord record("quantize", session.args(), session.common().seed);
