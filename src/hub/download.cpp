@@ -94,7 +94,7 @@ void download(const std::vector<RepoFile>& files, const std::string& commit, con
   std::vector<RepoFile> all = small;
   all.insert(all.end(), big.begin(), big.end());
   require_space(all, cache);
-  context.info(fmt::format("downloading {} files of {}, {}, into {}", all.size(), id.repo, human_bytes(bytes), cache.root()));
+  context.info(fmt::format("downloading {} file{} of {}, {}, into {}", all.size(), all.size() == 1 ? "" : "s", id.repo, human_bytes(bytes), cache.root()));
   Meter meter(context, "download " + id.repo, bytes);
   const Job job{id, commit, cache, settings, context, meter};
   run_all(small.size(), settings.connections, [&](size_t i, const std::atomic<bool>& stop) { fetch_file(small[i], job, stop); });
