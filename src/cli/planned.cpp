@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "cli/resolve.h"
+#include "teeny/hub/hub.h"
 
 namespace teeny::cli {
 namespace {
@@ -31,7 +32,7 @@ Json section_of(const Plan& plan) {
 
 // A plan needs no weights: config.json is enough for --dry-run.
 std::unique_ptr<TensorSource> open_for_plan(const std::string& model, bool dry_run) {
-  return dry_run && has_config_only(model) ? open_config(model) : open_source(model);
+  return dry_run && (has_config_only(model) || lacks_weights(model)) ? open_config(model) : open_source(model);
 }
 
 }  // namespace

@@ -33,8 +33,8 @@ Json describe(const std::string& path, bool hash) {
 }
 
 std::string model_name(const TensorSource& source) {
-  auto name = std::filesystem::path(source.path()).filename().string();
-  if (name.empty()) name = std::filesystem::path(source.path()).parent_path().filename().string();
+  auto name = model_folder_name(source.path());
+  if (name.empty()) name = model_folder_name(std::filesystem::path(source.path()).parent_path().string());
   for (const char* suffix : {".gguf", ".safetensors"})
     if (name.ends_with(suffix)) name.resize(name.size() - std::string_view(suffix).size());
   return name;

@@ -3,6 +3,7 @@
 #include "cli/render.h"
 #include "cli/resolve.h"
 #include "teeny/core/error.h"
+#include "teeny/core/file.h"
 
 namespace teeny::cli {
 namespace {
@@ -27,7 +28,9 @@ class Convert : public Command {
     if (!options_.type.empty() && options_.format != "gguf")
       throw usage_error("usage", "--type", "{} is a GGUF type; it goes with --format gguf, not {}", options_.type, options_.format);
     options_.args = session.args();
-    options_.model = resolve_model(options_.model);
+    // Before a download that may take hours.
+    if (!options_.dry_run && !options_.out.empty() && !path_exists(options_.model)) check_output({options_.out, options_.force, {}});
+    options_.model = resolve_model(options_.model, session.context(), options_.dry_run);
     RunRecord record("convert", session.args(), session.common().seed);
     const Plan plan = plan_convert(options_);
     session.check_destinations();

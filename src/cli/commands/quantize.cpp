@@ -5,6 +5,7 @@
 #include "cli/render.h"
 #include "cli/resolve.h"
 #include "teeny/core/error.h"
+#include "teeny/core/file.h"
 
 namespace teeny::cli {
 namespace {
@@ -48,7 +49,10 @@ class Quantize : public Command {
       throw input_error("quantize", "--importance", "is used by --method gguf only in this version; {} takes --calibration", options_.method);
     warn_of_idle_options(o, session.context());
     options_.args = session.args();
-    options_.model = resolve_model(options_.model);
+    // Before a download that may take hours.
+    if (!options_.dry_run && !options_.out.empty() && !path_exists(options_.model)) check_output({options_.out, options_.force || options_.resume, {}});
+    options_.model = resolve_model(options_.model, session.context(), options_.dry_run);
+    options_.calibration = resolve_calibration(options_.calibration, session.context());
     check_files();
     RunRecord record("quantize", session.args(), session.common().seed);
     const Plan plan = plan_quantize(options_);
@@ -66,7 +70,7 @@ class Quantize : public Command {
  private:
   void setup_calibration(Options& o) {
     o.group("Calibration");
-    o.text({"--calibration"}, options_.calibration, "FILE|self", "text or jsonl (.gz too), or text that the model writes itself", Takes::File).shown_default =
+    o.text({"--calibration"}, options_.calibration, "FILE|self", "text or jsonl (.gz too), a hub's data set file (org/name:path), or text that the model writes itself", Takes::File).shown_default =
         "the text that ships with the shipped model; self for others";
     o.integer({"--samples"}, options_.samples, 1, 1 << 24, "samples of the calibration text");
     o.integer({"--seq-len"}, options_.seq_len, 1, 1 << 24, "tokens a sample");
