@@ -180,7 +180,7 @@ bool has_zero_point_0(const TensorSource& source, const StoredWeight& stored, co
   if (spec.symmetric) return false;
   const auto* info = source.find(module + (spec.kind == EncodingKind::CtPacked || spec.kind == EncodingKind::CtInt ? ".weight_zero_point" : ".qzeros"));
   if (!info) return false;
-  if (spec.kind == EncodingKind::CtInt) {
+  if (info->dtype == DType::I8) {  // CtInt, and CtPacked by early writers
     const auto bytes = source.read(*info);
     return std::find(bytes.begin(), bytes.end(), std::byte(uint8_t(-(1 << (spec.bits - 1))))) != bytes.end();
   }

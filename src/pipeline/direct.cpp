@@ -11,7 +11,7 @@ constexpr int64_t kPieceElements = 16 << 20;  // 64 MB of f32
 
 // A row-wise weight whose source rows are contiguous plain floats in canonical order can be read in pieces.
 const TensorInfo* plain_source(const QuantizeJob& job, const PlannedTensor& tensor) {
-  if (job.source.kind() != ContainerKind::Safetensors || !job.loader.quant().method.empty()) return nullptr;
+  if (job.source.kind() != ContainerKind::Safetensors) return nullptr;
   const auto* info = job.source.find(tensor.module + ".weight");
   if (!info || info->shape != std::vector<int64_t>{tensor.N, tensor.K} || !traits(info->dtype).scalar()) return nullptr;
   return info->dtype == DType::F32 || info->dtype == DType::F16 || info->dtype == DType::BF16 ? info : nullptr;

@@ -79,6 +79,7 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
   }
   if (!block_loop) context.progress_finish();
   if (block_loop) write_calibrated_blocks(job, calibration);
+  if (loader.label_contradicted()) context.warn("gptq-label", source.path() + ": the stored zero points contradict the checkpoint_format label; the tensors are trusted");
   {
     PhaseTimer timer(job, "finish");
     output.finish();

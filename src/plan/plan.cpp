@@ -235,11 +235,13 @@ std::string default_output(const Plan& plan, const std::string& model_name) {
   if (plan.container == ContainerKind::Gguf) return out + plan.type + ".gguf";
   out += fmt::format("{}bit", plan.bits);
   if (plan.granularity == "group" && plan.group != 128 && plan.bits < 16) out += fmt::format("-g{}", plan.group);
-  if (plan.granularity != "group" && plan.format != "bitsandbytes") out += "-" + plan.granularity;
+  if (plan.act_bits < 16) out += fmt::format("-a{}", plan.act_bits);
+  if (plan.granularity != "group" && plan.format != "bitsandbytes" && plan.act_bits == 16) out += "-" + plan.granularity;
   const bool default_sym = plan.method != "awq";
   if (plan.bits < 16 && plan.symmetric != default_sym) out += plan.symmetric ? "-sym" : "-asym";
   const bool default_format = plan.format == "gptq" ? plan.method == "gptq" || plan.method == "rtn" || (plan.method == "awq" && plan.bits == 3)
-                                                    : plan.format == "awq" ? plan.method == "awq" : plan.format == "bitsandbytes" || plan.format == "safetensors";
+                                                    : plan.format == "awq" ? plan.method == "awq"
+                              : plan.format == "compressed-tensors" ? plan.act_bits == 8 || (plan.method == "awq" && plan.bits == 8) : plan.format == "bitsandbytes" || plan.format == "safetensors";
   if (!default_format) out += "-" + plan.format;
   return out;
 }
