@@ -49,10 +49,9 @@ Json gptq_config(const Plan& plan, const OutputNotes& notes) {
           {"checkpoint_format", format},
           {"format", format},
           {"pack_dtype", "int32"},
-          {"damp_percent", notes.options.damp},
-          {"true_sequential", notes.options.true_sequential},
-          {"static_groups", notes.options.act_order && !plan.ordered},
           {"meta", meta(plan, notes)}};
+  if (plan.method != "convert")  // else nobody knows
+    config.update({{"damp_percent", notes.options.damp}, {"true_sequential", notes.options.true_sequential}, {"static_groups", notes.options.act_order && !plan.ordered}});
   if (Json rules = dynamic_rules(plan, groups); !rules.empty()) config["dynamic"] = std::move(rules);
   return config;
 }
