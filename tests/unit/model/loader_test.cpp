@@ -13,7 +13,7 @@ namespace {
 using test::expect_error;
 
 class LoaderTest : public ::testing::Test {
- protected:
+ public:
   LoaderTest& with(const std::string& name, const Tensor& tensor) {
     tensors_.emplace_back(name, tensor.contiguous());
     return *this;
