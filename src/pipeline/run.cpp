@@ -83,6 +83,7 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
   {
     PhaseTimer timer(job, "finish");
     output.finish();
+    outcome.path = output.path();
   }
   outcome.tensors = std::move(job.tensors);
   outcome.fallbacks = std::move(job.fallbacks);
@@ -154,6 +155,7 @@ Json run_convert(const ConvertOptions& options, Context& context) {
   const Plan plan = make_convert_plan(*source, spec, options);
   QuantizeOptions work;
   work.force = options.force;
+  work.shard_bytes = options.shard_bytes;
   const std::string path = options.out.empty() ? default_output(plan, model_name(*source)) : options.out;
   const Outcome outcome = execute(*source, plan, work, path, context);
   record.json()["model"] = describe(outcome.path, options.hash);

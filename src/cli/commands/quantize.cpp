@@ -26,6 +26,7 @@ class Quantize : public Command {
     o.choice({"--format"}, options_.format, {"gptq", "gptq-v2", "awq", "compressed-tensors", "bitsandbytes", "gguf", "safetensors"}, "how the result is stored")
         .shown_default = "what the method's users load: gptq, awq, bitsandbytes, gguf ...";
     o.text({"--out"}, options_.out, "PATH", "where the result goes", Takes::Directory).shown_default = "./<model>-<method>-<bits>bit...";
+    o.bytes({"--max-shard-size"}, options_.shard_bytes, "most bytes a file of the result, like 5GB").shown_default = "5GB; GGUF: one file";
     o.flag({"--force"}, options_.force, "replace an existing output");
     o.flag({"--dry-run"}, options_.dry_run, "print the plan, write nothing");
     o.flag({"--resume"}, options_.resume, "continue an interrupted run; the result is bit-identical");
@@ -56,8 +57,9 @@ class Quantize : public Command {
     const auto render = [&](const Json& r) { return render_quantize(r, session.colour()); };
     if (options_.dry_run) return session.deliver(planned_record(record, plan, options_, session.context()), render);
     check_output({options_.out, options_.force || options_.resume, inputs()});
-    const int code = session.deliver(session.engine().quantize(options_, session.context()), render);
-    run_afterwards(session);
+    const Json record_written = session.engine().quantize(options_, session.context());
+    const int code = session.deliver(record_written, render);
+    run_afterwards(session, record_written["model"]["path"]);
     return code;
   }
 
@@ -131,7 +133,7 @@ class Quantize : public Command {
     if (!options_.save_importance.empty()) require_writable(options_.save_importance, "--save-importance");
   }
 
-  void run_afterwards(Session& session) const {
+  void run_afterwards(Session& session, const std::string& written) const {
     const auto follow = [&](const Json& record, auto render) {
       session.keep(record);
       if (!session.json_to_stdout()) write_stdout(fmt::format("\n{}", render(record, session.colour())));
@@ -141,13 +143,13 @@ class Quantize : public Command {
     if (benchmark_) {
       BenchOptions bench;
       static_cast<CommonOptions&>(bench) = options_;
-      bench.model = options_.out;
+      bench.model = written;
       follow(session.engine().bench(bench, session.context()), render_bench);
     }
     if (humaneval_) {
       EvalOptions eval;
       static_cast<CommonOptions&>(eval) = options_;
-      eval.model = options_.out;
+      eval.model = written;
       eval.tasks = {"humaneval"};
       follow(session.engine().eval(eval, session.context()), render_eval);
     }
