@@ -1,7 +1,7 @@
 // Ids for tests/interop: TOKENIZER is a tokenizer.json or a GGUF file.
 //   tokenize TOKENIZER TEXT [REPEAT]  ids of TEXT to stdout, a line for each document (NUL separates them); seconds a pass to stderr
 //   tokenize TOKENIZER --jsonl        stdin: a JSON string a line; stdout: {"ids", "special" (with BOS), "text", "plain", "stream"} a line
-//   tokenize TOKENIZER --write OUT    the vocabulary as OUT: a tokenizer.json, or a GGUF file with one small tensor
+//   tokenize TOKENIZER --write OUT    the vocabulary as OUT: a tokenizer.json, or a GGUF file with a tiny model
 #include <chrono>
 #include <iostream>
 
@@ -21,15 +21,28 @@ BpeData read_vocabulary(const std::string& path) {
 
 double seconds_since(std::chrono::steady_clock::time_point start) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
 
+// A GGUF file that llama.cpp loads: the vocabulary, and a model of one small block of zeros.
 void write_vocabulary(const BpeData& data, const std::string& out) {
   if (out.ends_with(".json")) return write_file(out, dump_json(write_tokenizer_json(data)));
+  constexpr int64_t kHidden = 32;
   GgufMetadata metadata;
   metadata.set_string("general.architecture", "llama");
+  for (const auto& [key, value] : {std::pair<const char*, int64_t>("block_count", 1), {"context_length", 64}, {"embedding_length", kHidden}, {"feed_forward_length", kHidden}, {"attention.head_count", 1}, {"rope.dimension_count", kHidden}})
+    metadata.set_u32(fmt::format("llama.{}", key), uint32_t(value));
+  metadata.set_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
   ModelSpec spec;
   spec.vocab = int64_t(data.tokens.size());
   write_gguf_tokens(data, spec, out, metadata);
-  auto sink = create_gguf_sink(out, metadata, {{"token_embd.weight", DType::F32, {32}}});
-  sink->put("token_embd.weight", std::vector<std::byte>(128));
+  std::vector<TensorSpec> tensors{{"token_embd.weight", DType::F16, {spec.vocab, kHidden}}, {"output_norm.weight", DType::F32, {kHidden}}};
+  for (const char* name : {"attn_norm", "ffn_norm"}) tensors.push_back({fmt::format("blk.0.{}.weight", name), DType::F32, {kHidden}});
+  for (const char* name : {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"})
+    tensors.push_back({fmt::format("blk.0.{}.weight", name), DType::F16, {kHidden, kHidden}});
+  auto sink = create_gguf_sink(out, metadata, tensors);
+  for (const auto& tensor : tensors) {
+    size_t bytes = tensor.dtype == DType::F16 ? 2 : 4;
+    for (const int64_t n : tensor.shape) bytes *= size_t(n);
+    sink->put(tensor.name, std::vector<std::byte>(bytes));
+  }
   sink->finish();
 }
 
