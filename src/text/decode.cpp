@@ -93,7 +93,7 @@ class ByteLevelStream : public DecodeStream {
 // becomes U+FFFD.
 class PieceStream : public DecodeStream {
  public:
-  PieceStream(const TokenTexts& texts, bool skip_special) : texts_(texts), skip_special_(skip_special) {}
+  PieceStream(const TokenTexts& texts, bool skip_special, bool at_start) : texts_(texts), skip_special_(skip_special), first_(at_start), at_start_(at_start) {}
   std::string push(int32_t id) override {
     if (!texts_.in_range(id) || (skip_special_ && texts_.is_special(id))) return {};
     const auto i = static_cast<size_t>(id);
@@ -134,13 +134,13 @@ class PieceStream : public DecodeStream {
 
   const TokenTexts& texts_;
   const bool skip_special_;
-  bool first_ = true, at_start_ = true;
+  bool first_, at_start_;
   std::string run_;
 };
 
-std::unique_ptr<DecodeStream> TokenTexts::stream(bool skip_special) const {
+std::unique_ptr<DecodeStream> TokenTexts::stream(bool skip_special, bool at_start) const {
   if (kind_ == TokenDecoder::ByteLevel) return std::make_unique<ByteLevelStream>(*this, skip_special);
-  return std::make_unique<PieceStream>(*this, skip_special);
+  return std::make_unique<PieceStream>(*this, skip_special, at_start);
 }
 
 }  // namespace teeny

@@ -20,7 +20,7 @@ class TokenTexts {
   }
   bool in_range(int32_t id) const { return id >= 0 && id < static_cast<int32_t>(special_.size()); }
   bool is_special(int32_t id) const { return special_[static_cast<size_t>(id)]; }
-  std::unique_ptr<DecodeStream> stream(bool skip_special) const;
+  std::unique_ptr<DecodeStream> stream(bool skip_special, bool at_start = true) const;
 
  private:
   friend class ByteLevelStream;

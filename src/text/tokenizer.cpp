@@ -102,19 +102,8 @@ class BpeTokenizer : public Tokenizer {
     return ids;
   }
 
-  std::string decode(std::span<const int32_t> ids, bool skip_special) const override {
-    std::string out;
-    if (data_.decoder == TokenDecoder::ByteLevel) {  // all bytes first: one check of the whole is faster
-      std::string repaired;
-      for (const int32_t id : ids)
-        if (texts_.in_range(id) && !(skip_special && texts_.is_special(id))) out += texts_.bytes_of(id);
-      return std::string(valid_utf8(out, repaired));
-    }
-    const auto stream = texts_.stream(skip_special);
-    for (const int32_t id : ids) out += stream->push(id);
-    return out += stream->finish();
-  }
-
+  std::string decode(std::span<const int32_t> ids, bool skip_special) const override { return decode_from(ids, skip_special, true); }
+  std::string decode_continuation(std::span<const int32_t> ids, bool skip_special) const override { return decode_from(ids, skip_special, false); }
   std::string decode_bytes(int32_t id) const override { return texts_.in_range(id) ? std::string(texts_.bytes_of(id)) : std::string(); }
   std::unique_ptr<DecodeStream> decode_stream(bool skip_special) const override { return texts_.stream(skip_special); }
   int64_t size() const override { return static_cast<int64_t>(data_.tokens.size()); }
@@ -122,6 +111,19 @@ class BpeTokenizer : public Tokenizer {
   const BpeData& data() const override { return data_; }
 
  private:
+  std::string decode_from(std::span<const int32_t> ids, bool skip_special, bool at_start) const {
+    std::string out;
+    if (data_.decoder == TokenDecoder::ByteLevel) {  // all bytes first: one check of the whole is faster
+      std::string repaired;
+      for (const int32_t id : ids)
+        if (texts_.in_range(id) && !(skip_special && texts_.is_special(id))) out += texts_.bytes_of(id);
+      return std::string(valid_utf8(out, repaired));
+    }
+    const auto stream = texts_.stream(skip_special, at_start);
+    for (const int32_t id : ids) out += stream->push(id);
+    return out += stream->finish();
+  }
+
   // A stretch of text without added tokens that match raw text.
   void encode_part(std::string_view part, bool at_start, BpeScratch& scratch, std::vector<int32_t>& ids) const {
     part = normalize(data_, part, scratch.normalized, scratch.marked);

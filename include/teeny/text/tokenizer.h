@@ -67,6 +67,8 @@ class Tokenizer {
   virtual std::vector<int32_t> encode(std::string_view text, bool add_special = false) const = 0;
   // Ids without a token give nothing; bytes that are not UTF-8 give U+FFFD.
   virtual std::string decode(std::span<const int32_t> ids, bool skip_special = true) const = 0;
+  // The same for ids that follow other text, such as a completion: its first space is part of it.
+  virtual std::string decode_continuation(std::span<const int32_t> ids, bool skip_special = true) const { return decode(ids, skip_special); }
   virtual std::string decode_bytes(int32_t id) const = 0;      // the raw bytes of one token (may be part of a character)
   // Must not outlive the tokenizer. This default keeps everything until finish().
   virtual std::unique_ptr<DecodeStream> decode_stream(bool skip_special = true) const;

@@ -102,6 +102,7 @@ TEST(TokenizerJson, CharactersWithByteFallback) {
   EXPECT_EQ(t->encode(""), Ids{});
   EXPECT_EQ(t->decode(Ids{1, 5, 5, 6}), "a aA");
   EXPECT_EQ(t->decode(Ids{1, 5}, false), "<s> a");
+  EXPECT_EQ(t->decode_continuation(Ids{5, 5}), " a a");
   EXPECT_EQ(t->decode_bytes(5), " a");
   EXPECT_EQ(t->decode_bytes(6), "A");
 }
