@@ -134,7 +134,7 @@ void Generator::accept(Lane& lane, size_t s, int32_t token) {
 
 void Generator::finish(Slot& slot, const char* why) {
   slot.completion.finish = why;
-  slot.completion.text = tokenizer_.decode(slot.completion.ids, true);
+  slot.completion.text = tokenizer_.decode_continuation(slot.completion.ids, true);
   const auto index = size_t(slot.prompt);
   slot.prompt = -1;
   slot.position = 0;

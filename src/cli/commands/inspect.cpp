@@ -89,7 +89,7 @@ class Inspect : public Command {
     try {
       const auto tokenizer = load_tokenizer(source);
       const auto& data = tokenizer->data();
-      out["tokenizer"] = {{"kind", "byte-level BPE"}, {"tokens", tokenizer->size()}, {"merges", data.merges.size()}, {"added", data.added.size()}, {"adds_bos", data.add_bos}};
+      out["tokenizer"] = {{"kind", data.alphabet == Alphabet::Bytes ? "byte-level BPE" : "SentencePiece BPE"}, {"tokens", tokenizer->size()}, {"merges", data.merges.size()}, {"added", data.added.size()}, {"adds_bos", data.add_bos}};
     } catch (const Error& error) {
       note_problem(error, context, "tokenizer-refused");
     }
