@@ -111,6 +111,19 @@ TEST(JudgeSets, HumanEvalCanonicalSolutionsPass) {
   for (size_t i = 0; i < jobs.size(); ++i) EXPECT_TRUE(verdicts[i].passed) << describe(jobs[i], verdicts[i]);
 }
 
+// All 164, made wrong by wrapping what they return in a list.
+TEST(JudgeSetsSlow, HumanEvalMutatedSolutionsFail) {
+  std::string path = foreign("HumanEval.jsonl.gz");
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << "no " << path;
+  std::vector<Job> jobs = canonical_jobs(load_problems(path));
+  for (Job& job : jobs) job.completion += "\n_f = " + job.problem.entry_point + "\ndef " + job.problem.entry_point + "(*a):\n    return [_f(*a)]\n";
+  std::vector<Verdict> verdicts = judge_all(jobs);
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    EXPECT_TRUE(verdicts[i].ran) << describe(jobs[i], verdicts[i]);
+    EXPECT_FALSE(verdicts[i].passed) << describe(jobs[i], verdicts[i]);
+  }
+}
+
 TEST(JudgeSetsSlow, HumanEvalMulPython) {
   std::string path = foreign("humaneval-mul/humaneval-python.jsonl.gz");
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no " << path;
