@@ -209,6 +209,15 @@ class JudgeState {
   BuildCache tests_;
 };
 
+Json judge_programs() {
+  Json out = Json::object();
+  for (const Language& language : languages()) {
+    const auto found = find_toolchains(language);
+    out[language.id] = {{"paths", found.empty() ? Json::array() : Json(found.front().tools)}, {"packages", language.packages}, {"problem", found.empty() ? missing_programs(language) : ""}};
+  }
+  return out;
+}
+
 Judge::Judge(JudgeOptions options) : state_(std::make_unique<JudgeState>(std::move(options))) {}
 Judge::~Judge() = default;
 SandboxInfo Judge::sandbox() { return state_->info(); }

@@ -82,6 +82,9 @@ struct SandboxInfo {
   Json self_test;    // {tier: {probe: "ok" | what happened}}: every tier tried
 };
 
+// {language: {paths, packages, problem}}: what is there, without running any of it. problem: "" when nothing is missing.
+Json judge_programs();
+
 class JudgeState;
 
 class Judge {
