@@ -12,7 +12,8 @@
 namespace teeny {
 namespace {
 
-std::multimap<std::string, std::string> read_completions(const std::string& path) {
+// `language`: lines that name another are left out. "": all.
+std::multimap<std::string, std::string> read_completions(const std::string& path, const std::string& language) {
   std::multimap<std::string, std::string> out;
   size_t record = 0;
   for (const auto& row : read_jsonl(path)) {
@@ -23,6 +24,7 @@ std::multimap<std::string, std::string> read_completions(const std::string& path
         throw input_error("eval", path, "record {} has no \"{}\"; expected JSON lines {{\"task_id\": ..., \"completion\": ...}}", record, key);
       return found->get<std::string>();
     };
+    if (!language.empty() && row.contains("language") && row["language"] != language) continue;
     out.emplace(text("task_id"), text("completion"));
   }
   return out;
@@ -55,7 +57,7 @@ std::vector<ProblemResult> collect(const ProgramSettings& settings, const std::v
 }  // namespace
 
 std::vector<std::string> tasks_of_completions(const EvalOptions& options) {
-  const auto given = read_completions(options.score_completions);
+  const auto given = read_completions(options.score_completions, "");
   if (given.empty()) throw input_error("eval", options.score_completions, "holds no completion; expected JSON lines {{\"task_id\": ..., \"completion\": ...}}");
   return {options.data.empty() && given.begin()->first.starts_with("Teeny") ? "demo-code" : "humaneval"};
 }
@@ -98,7 +100,7 @@ ProgramSettings make_settings(EvalJob& job, const ProgramTask& task) {
   // Everything after the first of these is cut before judging, so generation may end there. An answer ends by itself.
   if (!out.instruct) out.params.stop = default_stops(out.language);
   if (!options.score_completions.empty()) {
-    const auto given = read_completions(options.score_completions);
+    const auto given = read_completions(options.score_completions, out.language);
     const size_t all = out.problems.size();
     std::erase_if(out.problems, [&](const Problem& p) { return !given.contains(p.task_id); });
     if (!out.problems.empty() && out.problems.size() < all)
@@ -167,7 +169,7 @@ std::vector<ProblemResult> generate_and_judge(EvalJob& job, const ProgramSetting
   std::vector<Sample> all;
   for (size_t i = 0; i < texts.size(); ++i) {
     all.push_back({i / samples, texts[i]});
-    if (save) job.add_completion(settings.problems[i / samples].task_id, texts[i], settings.instruct);
+    if (save) job.add_completion(settings.problems[i / samples].task_id, texts[i], settings.language, settings.instruct);
   }
   if (save) job.save_completions();
   auto results = queue ? collect(settings, all, queue->finish()) : std::vector<ProblemResult>{};
@@ -176,7 +178,7 @@ std::vector<ProblemResult> generate_and_judge(EvalJob& job, const ProgramSetting
 }
 
 std::vector<ProblemResult> judge_file(EvalJob& job, const ProgramSettings& settings, const std::string& path) {
-  const auto given = read_completions(path);
+  const auto given = read_completions(path, settings.language);
   std::vector<Sample> samples;
   std::vector<Job> jobs;
   for (size_t i = 0; i < settings.problems.size(); ++i) {

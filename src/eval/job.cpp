@@ -53,8 +53,9 @@ ProgramJudge& EvalJob::judge() {
   return *judge_;
 }
 
-void EvalJob::add_completion(const std::string& task_id, const std::string& completion, bool instruct) {
+void EvalJob::add_completion(const std::string& task_id, const std::string& completion, const std::string& language, bool instruct) {
   Json line = {{"task_id", task_id}, {"completion", completion}};
+  if (language != "python") line["language"] = language;  // the problems of HumanEval-Mul have the same ids in all of them
   if (instruct) line["protocol"] = "instruct";  // so that scoring reads it as an answer
   completions_ += dump_json(line, -1);
 }

@@ -70,7 +70,7 @@ class EvalJob {
   void add_task(Json task) { tasks_.push_back(std::move(task)); }
   void add_comparison(Json comparison) { comparisons_.push_back(std::move(comparison)); }
   void count_error(const std::string& category, int64_t count) { errors_[category] += count; }
-  void add_completion(const std::string& task_id, const std::string& completion, bool instruct);
+  void add_completion(const std::string& task_id, const std::string& completion, const std::string& language, bool instruct);
   void save_completions();  // to options.save_completions, all so far
   // For the mean over the languages of humaneval-mul: what run_program_task found, by task.
   struct Outcome {

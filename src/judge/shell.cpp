@@ -37,6 +37,7 @@ teeny_fields() {
 )sh";
 
 // The program's functions are read with the judge's channel closed; each call runs in a subshell, as $(...) does.
+// One that runs into the limit of CPU time (status 152) takes the worker with it.
 constexpr const char* kWorker = R"sh(
 teeny_read_frame
 teeny_fields "${teeny_frame:1}"
@@ -52,7 +53,8 @@ if ! declare -F -- "$teeny_entry" >/dev/null; then teeny_reply name '' "the prog
 teeny_reply ok '' ''
 while teeny_read_frame; do
   teeny_fields "${teeny_frame:1}"
-  teeny_out=$("$teeny_entry" "${teeny_list[@]}" 3<&- 4>&- </dev/null; printf x)
+  teeny_out=$( ("$teeny_entry" "${teeny_list[@]}" 3<&- 4>&- </dev/null); teeny_status=$?; printf x; exit $teeny_status)
+  [ $? = 152 ] && kill -XCPU $$
   teeny_write_frame "Rv${teeny_out%x}"
 done
 )sh";

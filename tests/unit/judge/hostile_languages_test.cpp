@@ -56,7 +56,7 @@ Language php() {
            {"memory", category::kMemory, "    $a = []; for (;;) $a[] = str_repeat('y', 1 << 20);\n}\n"},
            {"spins", category::kTime, "    for (;;);\n}\n"},
            {"forks", "pass", "    if (function_exists('pcntl_fork')) for ($i = 0; $i < 64; $i++) if (@pcntl_fork() === 0) { sleep(1000); exit; }\n    return $n + $n;\n}\n"},
-           {"shell", "pass", "    @exec('touch /usr/teeny-was-here; kill -9 1; kill -9 -1 2>/dev/null; sleep 1000 >/dev/null 2>&1 &');\n    return $n + $n;\n}\n"},
+           {"shell", "pass", "    @exec('touch /usr/teeny-was-here; kill -9 1; sleep 1000 >/dev/null 2>&1 &');\n    return $n + $n;\n}\n"},
            {"reads secrets", "pass", "    return @file_get_contents('/etc/passwd') || getenv('TEENY_TEST_SECRET') ? 0 : $n + $n;\n}\n"},
            {"network", "pass", "    return @fsockopen('127.0.0.1', 22, $e, $m, 1) || @fsockopen('udp://127.0.0.1', 53) ? 0 : $n + $n;\n}\n"}}};
 }
@@ -156,7 +156,7 @@ Language csharp() {
            {"recursion", "fail", "        return Twice(n + 1).Concat(Twice(n)).ToList();"},
            {"reads secrets", "pass", "        bool seen = false; try { seen = System.IO.File.ReadAllText(\"/etc/passwd\").Length > 0; } catch (Exception) {}\n        return new List<long>{ seen || Environment.GetEnvironmentVariable(\"TEENY_TEST_SECRET\") != null ? 0 : n + n };"},
            {"spawns", "pass", "        try { Process.Start(\"/bin/sh\", \"-c 'touch /usr/teeny-was-here; setsid sleep 1000 &'\"); } catch (Exception) {}\n        return new List<long>{ n + n };"},
-           {"network", "pass", "        bool open = false; try { new System.Net.Sockets.TcpClient(\"127.0.0.1\", 22); open = true; } catch (Exception) {}\n        return new List<long>{ open ? 0 : n + n };"}}};
+           {"network", "pass", "        bool open = false; try { new System.Net.Sockets.TcpClient(\"127.0.0.1\", 22).GetStream().WriteByte(1); open = true; } catch (Exception) {}\n        return new List<long>{ open ? 0 : n + n };"}}};
 }
 
 int left_over_processes() {
