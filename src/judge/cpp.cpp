@@ -196,8 +196,11 @@ std::string openssl(const std::string& program) {
   return "#include <openssl/md5.h>\n#include <openssl/evp.h>\n";
 }
 
+// Only the prompt's own text goes through a std::regex: it recurses as deep as its input is long.
 std::string worker_source(const Problem& problem, const std::string& program) {
-  return std::string(kCodec) + kWorker + openssl(program) + "#line 1 \"program.cpp\"\n" + tag_unions(program) + "\n" + union_codecs(problem.prompt) + "int main() { return teeny_::serve(&" +
+  std::string text = program;
+  if (const std::string preamble = split_prompt(problem.prompt).preamble; program.starts_with(preamble)) text = tag_unions(preamble) + program.substr(preamble.size());
+  return std::string(kCodec) + kWorker + openssl(program) + "#line 1 \"program.cpp\"\n" + text + "\n" + union_codecs(problem.prompt) + "int main() { return teeny_::serve(&" +
          problem.entry_point + "); }\n";
 }
 

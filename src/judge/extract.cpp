@@ -1,7 +1,6 @@
 // The instruct protocol: what a chat model is asked, and how its answer becomes a program that the tests fit.
 #include <algorithm>
 #include <cctype>
-#include <regex>
 
 #include "judge/language.h"
 
@@ -69,9 +68,34 @@ void drop_main(const Names& names, std::string& code) {
   code.resize(line == std::string::npos ? 0 : line + 1);
 }
 
-bool defines(const std::string& code, const std::string& entry_point) {
-  const std::regex call("(^|[^A-Za-z0-9_])" + std::regex_replace(entry_point, std::regex(R"([$])"), "\\$") + R"(\s*[(<])");
-  return std::regex_search(code, call);
+bool word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '$'; }
+
+// Where `name` stands as a word of its own, from `at` on; npos: nowhere.
+size_t find_word(std::string_view code, std::string_view name, size_t at) {
+  for (at = code.find(name, at); at != std::string_view::npos; at = code.find(name, at + 1)) {
+    const size_t end = at + name.size();
+    if ((at == 0 || !word(code[at - 1])) && (end == code.size() || !word(code[end]))) return at;
+  }
+  return at;
+}
+
+// The name followed by a bracket. (No std::regex on what a model wrote: it recurses as deep as its input is long.)
+bool defines(std::string_view code, const std::string& entry_point) {
+  if (entry_point.empty()) return false;
+  for (size_t at = find_word(code, entry_point, 0); at != std::string_view::npos; at = find_word(code, entry_point, at + 1)) {
+    const size_t next = code.find_first_not_of(" \t\r\n", at + entry_point.size());
+    if (next != std::string_view::npos && (code[next] == '(' || code[next] == '<')) return true;
+  }
+  return false;
+}
+
+template <class Visit>
+void each_line(std::string_view text, Visit&& visit) {
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    visit(text.substr(at, end - at));
+    at = end + 1;
+  }
 }
 
 // Where the bracket opened at `open` is closed, strings and comments not looked at; npos when it is not.
@@ -86,15 +110,29 @@ size_t closing_bracket(const std::string& code, size_t open) {
 
 // A class around the function is taken off (the prompt brings its own); import and using lines go to the front.
 std::string members(const std::string& code, const std::string& entry_point, std::string& imports) {
-  static const std::regex import_line(R"((^|\n)[ \t]*(import|using)[ \t]+[^;(=\n]+;)"), class_head(R"((^|\n)[ \t]*(public |final |static |internal |sealed )*class\s+\w+[^{;]*\{)");
-  for (std::sregex_iterator it(code.begin(), code.end(), import_line), end; it != end; ++it) imports += stripped(it->str()) + "\n";
-  const std::string rest = std::regex_replace(code, import_line, "$1");
-  for (std::sregex_iterator it(rest.begin(), rest.end(), class_head), end; it != end; ++it) {
-    const size_t open = size_t(it->position()) + size_t(it->length()) - 1, close = closing_bracket(rest, open);
+  std::string rest;
+  each_line(code, [&](std::string_view line) {
+    const std::string text = stripped(line);
+    const bool import = (text.starts_with("import ") || text.starts_with("using ")) && text.ends_with(";") && text.find_first_of("(=") == std::string::npos;
+    (import ? imports : rest) += (import ? text : std::string(line)) + "\n";
+  });
+  for (size_t at = find_word(rest, "class", 0); at != std::string::npos; at = find_word(rest, "class", at + 1)) {
+    const size_t open = rest.find_first_of("{;", at);
+    if (open == std::string::npos || rest[open] == ';') continue;
+    const size_t close = closing_bracket(rest, open), line = rest.rfind('\n', at);
     const std::string inside = rest.substr(open + 1, close == std::string::npos ? close : close - open - 1);
-    if (defines(inside, entry_point)) return rest.substr(0, size_t(it->position())) + inside;
+    if (defines(inside, entry_point)) return rest.substr(0, line == std::string::npos ? 0 : line + 1) + inside;
   }
   return rest;
+}
+
+// The unions of MultiPL-E's prompts, which an answer repeats.
+std::string without_unions(std::string code) {
+  for (size_t at = code.find("union Union_"); at != std::string::npos; at = code.find("union Union_", at)) {
+    const size_t end = code.find("\n};", at);
+    code.erase(at, end == std::string::npos ? end : end + 3 - at);
+  }
+  return code;
 }
 
 // Without the last bracket that stands in a line of its own at its front: the tests bring it.
@@ -110,9 +148,17 @@ std::string up_to_last_bracket(const std::string& code) {
 }
 
 std::string imports_of_prompt(const Problem& problem) {
-  static const std::regex line(R"((^|\n)(import [^\n]*|from [^\n]*import[^\n]*))");
   std::string out;
-  for (std::sregex_iterator it(problem.prompt.begin(), problem.prompt.end(), line), end; it != end; ++it) out += (*it)[2].str() + "\n";
+  each_line(problem.prompt, [&](std::string_view line) {
+    if (line.starts_with("import ") || line.starts_with("from ")) out += std::string(line) + "\n";
+  });
+  return out;
+}
+
+std::string without_php_tags(const std::string& code) {
+  std::string out = stripped(code);
+  if (out.starts_with("<?php")) out.erase(0, 5);
+  if (out.ends_with("?>")) out.resize(out.size() - 2);
   return out;
 }
 
@@ -128,7 +174,7 @@ std::string extract_program(const Problem& problem, std::string_view answer) {
   if (stripped(answer).empty()) return "";
   const Names& names = names_of(problem.language);
   std::string code = code_block(names, answer);
-  if (problem.language == "php") code = std::regex_replace(code, std::regex(R"(^\s*<\?php|\?>\s*$)"), "");
+  if (problem.language == "php") code = without_php_tags(code);
   drop_main(names, code);
   const bool closes = !judge::closing(problem).empty();
   if (!defines(code, problem.entry_point)) return problem.prompt + (closes ? without_last_bracket(code) : code);  // the body alone
@@ -137,10 +183,7 @@ std::string extract_program(const Problem& problem, std::string_view answer) {
   if (!closes) return up_to_last_bracket(code);
   if (problem.language == "sh") return without_last_bracket(up_to_last_bracket(code));
   judge::OpenedPrompt prompt = judge::split_prompt(problem.prompt);
-  if (problem.language == "cpp") {
-    if (code.find("union Union_") != std::string::npos) prompt.preamble.clear();  // the answer repeats them
-    return prompt.preamble + without_last_bracket(up_to_last_bracket(code));
-  }
+  if (problem.language == "cpp") return prompt.preamble + without_last_bracket(up_to_last_bracket(without_unions(code)));
   std::string imports, body = members(code, problem.entry_point, imports);
   return imports + prompt.preamble + without_last_bracket(body);
 }

@@ -1,6 +1,6 @@
 // TypeScript: the compiler checks the types of program and test together, as tsc would, and gives the program alone as
 // JavaScript; node runs that and the test apart. Compiling runs nothing of the program.
-#include <regex>
+#include <algorithm>
 
 #include "judge/javascript.h"
 
@@ -54,10 +54,17 @@ std::string worker_source(const Problem& problem, const std::string& program) {
   return netstring(problem.entry_point) + netstring(program) + netstring(test_without_closing(problem));
 }
 
-// The tests of MultiPL-E are JavaScript but for their declarations.
+// The tests of MultiPL-E are JavaScript but for lines that only declare.
 std::string test_text(const Problem& problem) {
-  static const std::regex declaration(R"((^|\n)declare [^\n]*)");
-  return std::regex_replace(test_without_closing(problem), declaration, "$1");
+  const std::string test = test_without_closing(problem);
+  std::string out;
+  for (size_t at = 0; at < test.size();) {
+    const size_t end = std::min(test.find('\n', at), test.size());
+    if (test.compare(at, 8, "declare ") != 0) out += test.substr(at, end - at);
+    out += '\n';
+    at = end + 1;
+  }
+  return out;
 }
 
 }  // namespace
