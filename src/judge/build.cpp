@@ -16,7 +16,7 @@
 namespace teeny::judge {
 namespace {
 
-constexpr double kCpuSeconds = 30, kWallSeconds = 180;  // a compiler takes one or two
+constexpr double kCpuSeconds = 15, kWallSeconds = 150;  // a compiler takes one or two
 constexpr uint64_t kMemory = 2ull << 30, kOutput = 48ull << 20, kComplaints = 16ull << 20;
 constexpr int kProcesses = 96;  // and threads: javac starts one or two dozen
 constexpr size_t kKeptTests = 512;
