@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 torch_version=2.11.0
 packages=(g++ cmake ninja-build ccache lld git pkg-config python3 python3-venv libcli11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev libgtest-dev libicu-dev
-  libssl-dev zlib1g-dev libcairo2-dev bubblewrap nodejs xz-utils)
+  libssl-dev libcurl4-openssl-dev zlib1g-dev libcairo2-dev bubblewrap nodejs xz-utils)
 
 missing=()
 for package in "${packages[@]}"; do

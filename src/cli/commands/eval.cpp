@@ -33,8 +33,8 @@ class Eval : public Command {
     const bool scores_only = !options_.score_completions.empty();
     check_combinations(o);
     options_.args = session.args();
-    if (!scores_only || o.given("--model")) options_.model = resolve_model(options_.model);
-    if (!options_.reference.empty()) options_.reference = resolve_model(options_.reference);
+    if (!scores_only || o.given("--model")) options_.model = resolve_model(options_.model, session.context());
+    if (!options_.reference.empty()) options_.reference = resolve_model(options_.reference, session.context());
     if (options_.tasks.empty() && !scores_only) options_.tasks = options_.reference.empty() ? std::vector<std::string>{"ppl"} : std::vector<std::string>{"ppl", "kld"};
     require_file(options_.text, "--text");
     require_file(options_.score_completions, "--score-completions");

@@ -32,7 +32,7 @@ class Inspect : public Command {
 
   int run(Options&, Session& session) override {
     options_.args = session.args();
-    options_.model = resolve_model(options_.model);
+    options_.model = resolve_model(options_.model, session.context());
     session.check_destinations();
     RunRecord record("inspect", session.args(), session.common().seed);
     Context& context = session.context();

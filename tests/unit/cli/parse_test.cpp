@@ -49,7 +49,7 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Input, Refusals,
     testing::Values(Refusal{{"inspect", "--model", "no-such-thing"}, 3, "no such file or directory"}, Refusal{{"inspect", "--model", "teeny-demo-7n"}, 3, "did you mean teeny-demo-7m?"},
-                    Refusal{{"bench", "--model", "Qwen/Qwen2.5-14B-Instruct@main"}, 3, "hf download Qwen/Qwen2.5-14B-Instruct --revision main"},
+                    Refusal{{"bench", "--model", "runs/absent.gguf"}, 3, "an id of the Hugging Face hub (org/name)"},
                     Refusal{{"quantize", "--method", "rtn", "--bits", "5"}, 3, "nearest"}, Refusal{{"quantize", "--method", "gguf", "--bits", "7"}, 3, "nearest"},
                     Refusal{{"quantize", "--method", "gptq", "--calibration", "absent.txt"}, 3, "absent.txt: no such file"},
                     Refusal{{"quantize", "--method", "gptq", "--group", "100"}, 3, "100"}, Refusal{{"eval", "--data", "absent.jsonl"}, 3, "absent.jsonl"}));
