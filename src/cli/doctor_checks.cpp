@@ -36,17 +36,6 @@ std::string describe_gpu(const Json& gpu) {
 
 }  // namespace
 
-std::string find_program(const std::string& name) {
-  const std::string path = env("PATH").value_or("/usr/local/bin:/usr/bin:/bin");
-  for (size_t start = 0; start <= path.size();) {
-    const size_t colon = std::min(path.find(':', start), path.size());
-    const std::string candidate = path_join(path.substr(start, colon - start), name);
-    if (colon > start && ::access(candidate.c_str(), X_OK) == 0 && !is_directory(candidate)) return candidate;
-    start = colon + 1;
-  }
-  return "";
-}
-
 std::vector<DoctorCheck> check_machine(const Json& machine) {
   std::vector<DoctorCheck> checks;
   std::string isa;

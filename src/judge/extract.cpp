@@ -113,8 +113,8 @@ std::string members(const std::string& code, const std::string& entry_point, std
   std::string rest;
   each_line(code, [&](std::string_view line) {
     const std::string text = stripped(line);
-    const bool import = (text.starts_with("import ") || text.starts_with("using ")) && text.ends_with(";") && text.find_first_of("(=") == std::string::npos;
-    (import ? imports : rest) += (import ? text : std::string(line)) + "\n";
+    const bool is_import = (text.starts_with("import ") || text.starts_with("using ")) && text.ends_with(";") && text.find_first_of("(=") == std::string::npos;
+    (is_import ? imports : rest) += (is_import ? text : std::string(line)) + "\n";
   });
   for (size_t at = find_word(rest, "class", 0); at != std::string::npos; at = find_word(rest, "class", at + 1)) {
     const size_t open = rest.find_first_of("{;", at);
