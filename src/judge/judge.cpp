@@ -147,7 +147,7 @@ class JudgeState {
     if (f.candidates.empty()) return void(f.problem = missing_programs(language));
     if (!sandbox_) return void(f.problem = "no sandbox works here");
     if (language.starts_processes && !sandbox_->may_start_processes())
-      return void(f.problem = "starts processes, which the sandbox tier \"landlock\" forbids; apt-get install bubblewrap");
+      return void(f.problem = fmt::format("its tools start processes and write files, which only the tier \"bubblewrap\" contains (here: {}); apt-get install bubblewrap", tier_name(sandbox_->tier())));
     f.usable = start(*sandbox_, f.candidates);
     if (!f.usable) {
       std::string paths;

@@ -38,8 +38,8 @@ class Sandbox {
   // Throws Device with the reason when the tier's parts are missing here.
   Sandbox(Tier tier, const std::vector<Toolchain>& toolchains);
   Tier tier() const { return tier_; }
-  // Languages that start processes (compilers, shells) run only where all of a sandbox's processes end with it.
-  bool may_start_processes() const { return tier_ != Tier::Landlock; }
+  // Languages that start processes and write files (compilers, shells) run only where both end with the sandbox.
+  bool may_start_processes() const { return tier_ == Tier::Bubblewrap; }
   SpawnPlan plan(const std::vector<std::string>& command, const Limits& limits) const;
 
  private:
