@@ -9,6 +9,7 @@
 #include <chrono>
 
 #include "judge/io.h"
+#include "judge/session.h"
 #include "judge/watch.h"
 #include "teeny/core/error.h"
 #include "teeny/core/file.h"
@@ -90,7 +91,7 @@ class Compilation {
     const int status = process_.wait();
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && !output_.empty()) return {true, std::move(output_), "", ""};
     const std::string text = complaints_.text();
-    if (WIFEXITED(status) && (WEXITSTATUS(status) == kSetupFailed || text.starts_with("bwrap:"))) return {false, "", "unsupported", "the sandbox could not be started: " + text};
+    if (WIFEXITED(status) && (WEXITSTATUS(status) == kSetupFailed || text.starts_with("bwrap:"))) return {false, "", "unsupported", std::string(kSandboxFailed) + text};
     if (text.find("out of memory") != std::string::npos || text.find("OutOfMemory") != std::string::npos || text.find("Killed") != std::string::npos)
       return {false, "", "memory", printable(text)};
     return {false, "", kind_of(text), printable(text)};

@@ -190,8 +190,8 @@ std::string union_codecs(const std::string& prompt) {
 }
 
 // HumanEval's task 162 (MD5) is solved with libcrypto, whose header no program can include from inside a function.
-std::string openssl(const std::string& program) {
-  if (program.find("MD5") == std::string::npos && program.find("openssl/") == std::string::npos) return "";
+std::string openssl(const Problem& problem, const std::string& program) {
+  if (problem.prompt.find("md5") == std::string::npos || (program.find("MD5") == std::string::npos && program.find("openssl/") == std::string::npos)) return "";
   if (access("/usr/include/openssl/md5.h", R_OK)) throw input_error("judge", "libcrypto", "the program uses it, and openssl/md5.h is not here; apt-get install libssl-dev");
   return "#include <openssl/md5.h>\n#include <openssl/evp.h>\n";
 }
@@ -200,7 +200,7 @@ std::string openssl(const std::string& program) {
 std::string worker_source(const Problem& problem, const std::string& program) {
   std::string text = program;
   if (const std::string preamble = split_prompt(problem.prompt).preamble; program.starts_with(preamble)) text = tag_unions(preamble) + program.substr(preamble.size());
-  return std::string(kCodec) + kWorker + openssl(program) + "#line 1 \"program.cpp\"\n" + text + "\n" + union_codecs(problem.prompt) + "int main() { return teeny_::serve(&" +
+  return std::string(kCodec) + kWorker + openssl(problem, program) + "#line 1 \"program.cpp\"\n" + text + "\n" + union_codecs(problem.prompt) + "int main() { return teeny_::serve(&" +
          problem.entry_point + "); }\n";
 }
 

@@ -178,10 +178,25 @@ class JudgeState {
     std::string body = job.cut ? cut_completion(language->id, job.completion, job.problem.stop_tokens) : job.completion;
     SessionOptions options = session_options(*sandbox_, *toolchain);
     options.interrupted = context.interrupted;
-    verdict = judge_program(options, job.problem, prelude_for(job.problem, body) + (job.whole ? "" : job.problem.prompt) + body, drivers[language->id]);
+    const std::string program = prelude_for(job.problem, body) + (job.whole ? "" : job.problem.prompt) + body;
+    verdict = judge_program(options, job.problem, program, drivers[language->id]);
+    if (verdict.detail.starts_with(kSandboxFailed) && !verdict.ran) verdict = believe_sandbox_failure(options, job.problem, program, drivers[language->id]);
     bool blank = body.find_first_not_of(" \t\r\n") == std::string::npos;
     if (blank && verdict.ran && !verdict.passed) verdict.category = category::kEmpty;
     return verdict;
+  }
+
+  // Only the sandbox's own words tell that it could not be started, and a program can write them too, to get out of the
+  // score. When it happens twice while other programs start, it was the program.
+  static Verdict believe_sandbox_failure(const SessionOptions& options, const Problem& problem, const std::string& program, Peer& driver) {
+    Verdict again = judge_program(options, problem, program, driver);
+    bool others_start = false;
+    if (again.ran || !again.detail.starts_with(kSandboxFailed)) return again;
+    language_self_test(options, others_start);
+    if (!others_start) return again;
+    again.ran = true;
+    again.category = category::kException;
+    return again;
   }
 
   void judge_all(const std::vector<Job>& jobs, const std::vector<size_t>& indices, int threads, const Context& context,

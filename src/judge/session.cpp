@@ -249,7 +249,7 @@ class Session {
     if (signal == SIGSYS) return decide(category::kRefused, "killed for a refused system call");
     if (signal == SIGXFSZ) return decide(category::kOutput, "wrote a file beyond the limit");
     if (!loaded_ && WIFEXITED(status) && (WEXITSTATUS(status) == kSetupFailed || errors.starts_with("bwrap:")))
-      return decide(category::kNotRun, "the sandbox could not be started: " + errors);
+      return decide(category::kNotRun, std::string(kSandboxFailed) + errors);
     decide(category::kException, signal ? fmt::format("ended by signal {}", signal)
                                         : fmt::format("exited with status {} before it had answered; {}", WEXITSTATUS(status), errors));
   }

@@ -19,6 +19,8 @@ struct Peer {
   void send(char kind, std::string_view body);
 };
 
+inline constexpr std::string_view kSandboxFailed = "the sandbox could not be started: ";
+
 struct SessionOptions {
   const Sandbox* sandbox = nullptr;
   const Toolchain* toolchain = nullptr;

@@ -106,6 +106,7 @@ Language cpp() {
            {"includes secrets", "fail", "  return 0;\n}\n#include \"/etc/passwd\"\nvoid g() {"},
            {"template bomb", "fail", "  return 0;\n}\ntemplate<int N> struct B { B<N - 1> a; B<N - 2> b; };\ntemplate<int N> int b() { return b<N * 2>() + b<N * 2 + 1>(); }\nint x = b<1>();\nvoid g() {"},
            {"preprocessor bomb", "fail", "  return 0;\n}\n#define A(x) x x x x x x x x x x\n#define B(x) A(A(A(A(x))))\nint y[] = {B(B(0,))};\nvoid g() {"},
+           {"speaks as the sandbox", "fail", "  return 0;\n}\n#line 1 \"bwrap: \"\n#error no\nvoid g() {"},
            {"asm incbin", "fail", "  return 0;\n}\nasm(\".incbin \\\"/dev/zero\\\"\");\nvoid g() {"},
            {"memory", category::kMemory, "  std::vector<std::string> v;\n  for (;;) v.push_back(std::string(1 << 22, 'x'));"},
            {"spins", category::kTime, "  for (volatile int i = 0;; ++i);"},

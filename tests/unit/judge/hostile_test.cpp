@@ -41,6 +41,7 @@ std::vector<Attack> python_exits() {
       {"exit after a right answer", "fail", "def f(x):\n    import os\n    if x == 3:\n        return 6\n    os._exit(0)\n"},
       {"raise KeyboardInterrupt", "fail", "def f(x):\n    raise KeyboardInterrupt\n"},
       {"raise AssertionError", category::kException, "def f(x):\n    raise AssertionError\n"},
+      {"speaks as the sandbox", "fail", "import os\nos.write(2, b'bwrap: no\\n')\nos._exit(1)\n"},
       {"kill itself", "fail", "def f(x):\n    import os\n    os.kill(os.getpid(), 9)\n"},
   };
 }
