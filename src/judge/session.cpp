@@ -44,6 +44,15 @@ std::string_view category_of(std::string_view kind) {
   return category::kException;
 }
 
+// What a worker may say of a failed call. Without this a program could report the driver's own words: ok, unsupported.
+std::string honest_reply(std::string_view reply) {
+  if (reply.empty() || reply[0] != 'x') return std::string(reply);
+  std::vector<std::string> fields = netstrings(reply.substr(1));
+  fields.resize(3);
+  const bool known = fields[0] == "syntax" || fields[0] == "truncated" || fields[0] == "name" || fields[0] == "type" || fields[0] == "memory" || fields[0] == "refused";
+  return "x" + netstring(known ? fields[0] : "exception") + netstring(fields[1]) + netstring(fields[2]);
+}
+
 class Session {
  public:
   Session(const SessionOptions& options, const Problem& problem, Peer& driver)
@@ -169,7 +178,7 @@ class Session {
       driver_busy_ = true;
     } else if (f[0] == 'R' && calling_) {
       calling_ = false;
-      driver_.send('R', std::string_view(f).substr(1));
+      driver_.send('R', honest_reply(std::string_view(f).substr(1)));
     } else {
       decide(category::kWrong, "the program wrote to the judge's channel by itself");
     }
