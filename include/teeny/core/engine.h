@@ -59,6 +59,9 @@ struct BenchOptions : CommonOptions {
 
 struct EvalOptions : CommonOptions {
   std::string reference, text, data, save_completions, score_completions, protocol;
+  std::string ppl_protocol = "windows";  // or "llama.cpp"
+  bool resume = false;                   // take up what an interrupted run had generated
+  double equivalence_margin = -1;        // points; below 0: no test of equivalence
   std::vector<std::string> tasks, languages;
   int64_t ctx = 512, max_new_tokens = 0, samples_per_task = 1, batch = 0, limit = 0;
   std::vector<int64_t> pass_at{1};

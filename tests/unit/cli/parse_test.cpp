@@ -148,7 +148,7 @@ TEST(Help, HasTheFixedNames) {
       {"convert", {"--model", "--format", "--dtype", "--type", "--out", "--dry-run"}},
       {"bench", {"--prompt", "--generate", "--depth", "--batch", "--repetitions", "--warmup", "--device", "--threads", "--gpu-layers", "--tensor-parallel", "--hw", "--baseline", "--fail-if-slower"}},
       {"eval", {"--tasks", "--reference", "--ctx", "--text", "--languages", "--samples-per-task", "--pass-at", "--temperature", "--seed", "--max-new-tokens", "--batch", "--limit", "--data", "--timeout",
-                "--save-completions", "--score-completions", "--protocol", "--fail-if-loss", "--require-loss-below", "--i-accept-unsandboxed"}},
+                "--save-completions", "--score-completions", "--protocol", "--ppl-protocol", "--resume", "--fail-if-loss", "--require-loss-below", "--equivalence-margin", "--i-accept-unsandboxed"}},
       {"report", {"--out", "--comparison-type"}},
       {"generate", {"--prompt", "--chat", "--max-new-tokens", "--temperature", "--top-p", "--seed", "--gpu-layers"}},
       {"inspect", {"--model", "--verify"}},
