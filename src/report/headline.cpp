@@ -14,7 +14,7 @@ enum class Verdict { Untested, NoLossFound, Loss };
 Verdict verdict_of(const Variant& v) {
   Verdict out = Verdict::Untested;
   for (const auto& t : v.tests) {
-    if (!t.p_holm) continue;
+    if (!t.p_holm || !t.share) continue;  // any change of weights moves perplexity: the question is whether it costs answers
     if (*t.p_holm < kAlpha && t.worse()) return Verdict::Loss;
     out = Verdict::NoLossFound;
   }

@@ -177,6 +177,20 @@ TEST(Report, PerplexityDifferencesAreNoPoints) {
   EXPECT_NE(text.find("humaneval pass@10"), std::string::npos);
 }
 
+TEST(Report, FailuresByCategory) {
+  auto records = SampleRecords::all();
+  int failed = 0;
+  for (auto& r : records)
+    if (r.contains("eval") && r["model"]["method"] == "awq")
+      for (auto& task : r["eval"]["tasks"])
+        for (auto& item : task["per_item"])
+          if (item.is_object() && item["passed"] == false) item["category"] = failed++ < 3 ? "time limit" : "wrong answer";
+  ASSERT_GT(failed, 3);
+  const std::string text = Written(records).read("report.md");
+  EXPECT_NE(text.find("## Failed programs by category"), std::string::npos);
+  EXPECT_NE(text.find("| AWQ 4-bit | humaneval | 164 | " + std::to_string(failed) + " | " + std::to_string(failed - 3) + " | 3 |"), std::string::npos) << text.substr(text.find("## Failed"), 600);
+}
+
 TEST(Report, SeveralSamplesAProblemAreNotTestedByMcNemar) {
   auto records = SampleRecords::all();
   for (auto& r : records)
