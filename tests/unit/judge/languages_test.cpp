@@ -81,7 +81,7 @@ const Subject& subject(const std::string& language) {
 class JudgeLanguages : public testing::TestWithParam<const char*> {};
 
 TEST_P(JudgeLanguages, RightAndWrongAndWhy) {
-  const Subject& s = subject(GetParam());
+  const Subject s = subject(GetParam());
   Judge judge({});
   const Json tools = judge.toolchain(s.language);
   if (tools["state"] != "ok") GTEST_SKIP() << tools.dump();
@@ -103,7 +103,7 @@ TEST(JudgeBroken, ABrokenTestIsNotTheProgramsFault) {
   Context context;
   for (const char* language : {"ts", "php", "sh", "cpp", "java", "cs"}) {
     if (judge.toolchain(language)["state"] != "ok") continue;
-    const Subject& s = subject(language);
+    const Subject s = subject(language);
     Problem p;
     p.task_id = std::string(language) + "/broken";
     p.language = language, p.entry_point = s.entry_point, p.prompt = s.prompt;
