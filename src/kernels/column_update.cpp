@@ -2,22 +2,20 @@
 
 #include <ATen/Parallel.h>
 
-#include <cmath>
-
+#include "kernels/level.h"
 #include "teeny/core/error.h"
 
 namespace teeny {
 namespace {
 
 struct RowView {
-  float* w;             // (B)
-  const float* u;       // (B, B)
-  const float *scale, *zero, *min;  // of this row, (G); zero and min may be null
+  float* w;        // (B)
+  const float* u;  // (B, B)
+  GridRow grid;
   const int64_t* group;  // (B)
   uint8_t* codes;
   float* error;
   int64_t B;
-  float hi;
 };
 
 __attribute__((target_clones("avx512f", "avx2", "default"))) void spread_error(float* w, const float* u, float e, int64_t n) {
@@ -27,11 +25,7 @@ __attribute__((target_clones("avx512f", "avx2", "default"))) void spread_error(f
 float quantize_row(const RowView& r) {
   float loss = 0;
   for (int64_t i = 0; i < r.B; ++i) {
-    const int64_t g = r.group[i];
-    const float scale = r.scale[g], zero = r.zero ? r.zero[g] : 0, min = r.min ? r.min[g] : 0;
-    const float steps = scale != 0 ? std::nearbyint((r.w[i] + min) / scale) + zero : zero;
-    const float q = std::fmin(std::fmax(steps, 0.0f), r.hi);  // NaN becomes 0
-    const float value = scale * (q - zero) - min;
+    const auto [q, value] = r.grid.nearest(r.w[i], r.group[i]);
     const float e = (r.w[i] - value) / r.u[i * r.B + i];
     r.codes[i] = uint8_t(q);
     r.error[i] = e;
@@ -55,10 +49,11 @@ ColumnResult column_update(ColumnBlock& block) {
   uint8_t* codes = result.codes.mutable_data_ptr<uint8_t>();
   float* error = result.error.mutable_data_ptr<float>();
   float* loss = result.loss.mutable_data_ptr<float>();
+  const float* table = block.table.defined() ? block.table.const_data_ptr<float>() : nullptr;
   at::parallel_for(0, N, 8, [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n)
-      loss[n] = quantize_row({w + n * B, block.u.const_data_ptr<float>(), row_of(block.scale, n), row_of(block.zero, n), row_of(block.min, n),
-                              block.column_group.const_data_ptr<int64_t>(), codes + n * B, error + n * B, B, float(block.hi)});
+      loss[n] = quantize_row({w + n * B, block.u.const_data_ptr<float>(), {row_of(block.scale, n), row_of(block.zero, n), row_of(block.min, n), table, float(block.hi)},
+                              block.column_group.const_data_ptr<int64_t>(), codes + n * B, error + n * B, B});
   });
   return result;
 }

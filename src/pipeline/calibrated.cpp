@@ -83,17 +83,37 @@ class BlockLoop {
     PhaseTimer timer(job_, "pack");
     const auto& tensor = planned(layer, linear);
     const QuantTensor packed = encoding.pack(quantized.levels, quantized.grid);
-    Tensor decoded = encoding.decode(packed);
+    job_.output.put(tensor, packed);
+    keep(tensor, linear, block, encoding.decode(packed), original, std::move(extra));
+  }
+
+  // A weight whose shape fits no block type stays a plain one.
+  void store_plain(int64_t layer, size_t linear, Block& block) {
+    const auto& tensor = planned(layer, linear);
+    const Tensor original = block.linears[linear].weight;
+    job_.output.put_plain(tensor, original);
+    keep(tensor, linear, block, original.to(scalar_type(tensor.encoding.dtype)).to(at::kFloat), original, Json::object());
+  }
+
+  void keep(const PlannedTensor& tensor, size_t linear, Block& block, Tensor decoded, const Tensor& original, Json extra) {
     ErrorSum error;
     error.add(original, decoded);
-    job_.output.put(tensor, packed);
     job_.record(tensor, error, std::move(extra));
     block.linears[linear].weight = std::move(decoded);
   }
 
+  // Columns that the linears of one input must keep together: their largest block type's. 0 outside GGUF.
+  int64_t together(int64_t layer, int input) const {
+    int64_t columns = 0;
+    for (size_t i = 0; i < std::size(kLinears); ++i)
+      if (const auto& spec = planned(layer, i).encoding; kLinears[i].input == input && spec.kind == EncodingKind::Ggml)
+        columns = std::max(columns, int64_t(traits(spec.dtype).block));
+    return columns;
+  }
+
   void gptq(int64_t layer, Block& block) {
     const auto& o = job_.options;
-    const GptqOptions options{o.damp, o.block, o.act_order, o.desc_act, o.mse};
+    GptqOptions options{o.damp, o.block, o.act_order, o.desc_act, o.mse};
     std::array<InputStats, 4> stats;
     for (int input = 0; input < 4; ++input) {
       if (input == 0 || o.true_sequential) {
@@ -102,6 +122,7 @@ class BlockLoop {
         stats = collect(spec_, block, hidden_, rope_, wanted, true, job_.context);
       }
       GptqFactor factor;
+      options.together = together(layer, input);
       {
         PhaseTimer timer(job_, "factor");
         factor = gptq_factor(stats[size_t(input)], options);
@@ -114,6 +135,7 @@ class BlockLoop {
 
   void gptq_linear(int64_t layer, size_t i, Block& block, const GptqFactor& factor, const GptqOptions& options) {
     const auto& tensor = planned(layer, i);
+    if (tensor.encoding.kind == EncodingKind::Plain) return store_plain(layer, i, block);
     const auto encoding = make_encoding(tensor.encoding);
     const Tensor original = block.linears[i].weight;
     GptqResult result;
@@ -138,15 +160,21 @@ class BlockLoop {
       stats = collect(spec_, block, hidden_, rope_, {0, 1, 2, 3}, true, job_.context);
     }
     sample_memory();
-    const auto encoding = make_encoding(planned(layer, 0).encoding);
+    BlockEncodings encodings;
+    for (size_t i = 0; i < encodings.size(); ++i)
+      if (planned(layer, i).encoding.kind != EncodingKind::Plain) encodings[i] = make_encoding(planned(layer, i).encoding);
     {
       PhaseTimer timer(job_, "search");
-      awq_transform(spec_, block, stats, *encoding, {job_.options.grid, job_.options.duo_scaling, job_.options.clip});
+      awq_transform(spec_, block, stats, encodings, {job_.options.grid, job_.options.duo_scaling, job_.options.clip});
     }
     stats = {};
     for (size_t i = 0; i < block.linears.size(); ++i) {
+      if (!encodings[i]) {
+        store_plain(layer, i, block);
+        continue;
+      }
       const Tensor target = block.linears[i].weight;
-      store(layer, i, block, *encoding, encoding->quantize(target, {}), target, Json::object());
+      store(layer, i, block, *encodings[i], encodings[i]->quantize(target, {}), target, Json::object());
     }
   }
 

@@ -17,8 +17,8 @@ struct MethodRule {
 };
 
 const std::array<MethodRule, 7> kMethods = {{
-    {"gptq", 4, {2, 3, 4, 8}, {"gptq", "gptq-v2"}, true},
-    {"awq", 4, {3, 4, 8}, {"awq", "gptq", "gptq-v2"}, false},
+    {"gptq", 4, {2, 3, 4, 8}, {"gptq", "gptq-v2", "gguf"}, true},
+    {"awq", 4, {3, 4, 8}, {"awq", "gptq", "gptq-v2", "gguf"}, false},
     {"rtn", 4, {2, 3, 4, 8}, {"gptq", "gptq-v2", "awq", "gguf"}, true},
     {"int8", 8, {8}, {"bitsandbytes", "gptq", "gptq-v2"}, true},
     {"gguf", 4, {2, 3, 4, 5, 6, 8, 16}, {"gguf"}, true},
@@ -41,11 +41,11 @@ std::string default_format(const MethodRule& rule, int bits) {
   throw input_error("quantize", "--method awq --bits 8", "goes into compressed-tensors, which is not available in this version; pass --format gptq");
 }
 
-void check_bits(const MethodRule& rule, int bits) {
-  if (std::find(rule.bits.begin(), rule.bits.end(), bits) != rule.bits.end()) return;
-  const auto nearest = *std::min_element(rule.bits.begin(), rule.bits.end(), [&](int a, int b) { return std::abs(a - bits) < std::abs(b - bits); });
+void check_bits(const MethodRule& rule, const std::vector<int>& allowed, int bits) {
+  if (std::find(allowed.begin(), allowed.end(), bits) != allowed.end()) return;
+  const auto nearest = *std::min_element(allowed.begin(), allowed.end(), [&](int a, int b) { return std::abs(a - bits) < std::abs(b - bits); });
   throw input_error("quantize", fmt::format("--method {} --bits {}", rule.name, bits), "does not exist; the nearest that does is --bits {} (of {})", nearest,
-                    fmt::join(rule.bits, ", "));
+                    fmt::join(allowed, ", "));
 }
 
 void check_format(const MethodRule& rule, const Choice& choice) {
@@ -81,7 +81,7 @@ Choice resolve(const QuantizeOptions& options) {
   Choice choice;
   choice.method = options.method;
   choice.bits = options.bits ? options.bits : rule.default_bits;
-  check_bits(rule, choice.bits);
+  check_bits(rule, options.format == "gguf" ? rule_of("gguf").bits : rule.bits, choice.bits);
   choice.format = options.format.empty() ? default_format(rule, choice.bits) : options.format;
   choice.granularity = choice.format == "bitsandbytes" && options.granularity == "group" ? "channel" : options.granularity;
   choice.symmetric = options.symmetric.value_or(rule.symmetric);
@@ -92,6 +92,8 @@ Choice resolve(const QuantizeOptions& options) {
     throw usage_error("quantize", fmt::format("--group {}", options.group), "must be positive; for one scale a row pass --granularity channel");
   check_format(rule, choice);
   if (choice.format == "gguf") {
+    if (options.desc_act && choice.method == "gptq")
+      throw input_error("quantize", "--desc-act --format gguf", "cannot be combined: GGUF stores no order of columns; leave --desc-act out");
     resolve_gguf(choice, options, choice.method);
   } else if (!options.type.empty()) {
     throw usage_error("quantize", "--type " + options.type, "belongs to GGUF files; pass --method gguf with it");

@@ -114,7 +114,7 @@ void fill_hf(Builder& builder, const TensorSource& source, const EncodingSpec& l
   });
 }
 
-void fill_gguf(Builder& builder, const TensorSource& source, const std::string& type, bool has_importance) {
+void fill_gguf(Builder& builder, const TensorSource& source, const std::string& type, bool has_importance, const std::string& block_method = "search") {
   const auto& spec = builder.plan.spec;
   const auto& file_type = gguf_file_type(type);
   builder.plan.type = file_type.name;
@@ -134,13 +134,13 @@ void fill_gguf(Builder& builder, const TensorSource& source, const std::string& 
     builder.add(std::move(freqs));
   }
   size_t next = 0;
-  walk(builder, source, DType::F32, DType::F32, [&](const std::string& module, int64_t N, int64_t K, bool) {
+  walk(builder, source, DType::F32, DType::F32, [&](const std::string& module, int64_t N, int64_t K, bool in_block) {
     const auto choice = mix[next++];
     EncodingSpec encoding = plain(choice.dtype);
     encoding.kind = traits(choice.dtype).scalar() ? EncodingKind::Plain : EncodingKind::Ggml;
     std::string note;
     if (choice.dtype != choice.wanted) note = fmt::format("K={} is no multiple of {}'s block of {}", K, name_of(choice.wanted), traits(choice.wanted).block);
-    builder.add_weight(module, N, K, encoding, traits(choice.dtype).scalar() ? "plain" : "search", note);
+    builder.add_weight(module, N, K, encoding, traits(choice.dtype).scalar() ? "plain" : in_block ? block_method : "search", note);
   });
 }
 
@@ -161,9 +161,10 @@ Plan make_plan(const TensorSource& source, const ModelSpec& spec, const Quantize
   plan.bits = choice.bits, plan.group = choice.group, plan.symmetric = choice.symmetric;
   plan.container = choice.format == "gguf" ? ContainerKind::Gguf : ContainerKind::Safetensors;
   plan.calibrated = choice.method == "gptq" || choice.method == "awq" || (choice.method == "gguf" && !options.calibration.empty());
-  const bool importance = choice.method == "gguf" && (!options.importance.empty() || plan.calibrated);
   if (plan.container == ContainerKind::Gguf) {
-    fill_gguf(builder, source, choice.type, importance);
+    const bool by_block = plan.calibrated && choice.method != "gguf";
+    const bool importance = plan.calibrated || (choice.method == "gguf" && !options.importance.empty());
+    fill_gguf(builder, source, choice.type, importance, by_block ? choice.method : "search");
   } else {
     const bool sixteen = choice.method == "fp16" || choice.method == "bf16";
     // Loaders of GPTQ and AWQ run in fp16; LLM.int8 keeps the model's own type beside its int8 weights.

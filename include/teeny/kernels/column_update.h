@@ -12,6 +12,7 @@ struct ColumnBlock {
   Tensor zero;          // (N, G) f32 or undefined
   Tensor min;           // (N, G) f32 or undefined
   Tensor column_group;  // (B) int64: the grid's group of each column
+  Tensor table;         // (hi + 1) f32 ascending, with neither zero nor min; or undefined
   int hi = 15;
 };
 struct ColumnResult {

@@ -2,6 +2,7 @@
 // inverse is folded into the operation before; then each group's range is clipped where that lowers the output error.
 #pragma once
 #include <array>
+#include <memory>
 #include <string>
 
 #include "teeny/calib/collect.h"
@@ -24,9 +25,11 @@ struct AwqScale {
   double error_before = 0, error_after = 0;  // relative squared output error, at s = 1 and at the chosen s
 };
 
+using BlockEncodings = std::array<std::shared_ptr<const Encoding>, 7>;  // of the block's linears, in the order of kLinears; null: not quantized
+
 // Scales, folds and clips `block` in place: norms, weights and biases change so that the block computes the same function
 // before rounding. Norms end up exactly representable in fp16. `stats` (with gram) are of the block's own inputs.
-std::vector<AwqScale> awq_transform(const ModelSpec& spec, Block& block, const std::array<InputStats, 4>& stats, const Encoding& encoding,
+std::vector<AwqScale> awq_transform(const ModelSpec& spec, Block& block, const std::array<InputStats, 4>& stats, const BlockEncodings& encodings,
                                     const AwqOptions& options);
 
 }  // namespace teeny

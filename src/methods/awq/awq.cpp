@@ -1,5 +1,6 @@
 #include "teeny/methods/awq.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "teeny/core/error.h"
@@ -22,11 +23,11 @@ double gram_norm(const Tensor& d, const Tensor& gram) { return (fixed_matmul(d, 
 // Sum over the linears of tr(D G D^T) / tr(W G W^T) with D = dequantized(W s) / s - W: the relative squared output error,
 // without activations. Relative, because q, k, v and gate, up differ in scale by orders of magnitude while a relative
 // error in each of them harms alike.
-double output_error(const Block& block, const ScaleGroup& group, const Tensor& gram, const Tensor& s, const Encoding& encoding) {
+double output_error(const Block& block, const ScaleGroup& group, const Tensor& gram, const Tensor& s, const BlockEncodings& encodings) {
   double error = 0;
   for (const size_t index : group.consumers) {
     const Tensor& w = block.linears[index].weight;
-    const auto [levels, grid] = encoding.quantize(w * s, {});
+    const auto [levels, grid] = encodings[index]->quantize(w * s, {});
     const Tensor d = decode(levels, grid).div_(s).sub_(w);
     error += gram_norm(d, gram) / std::max(gram_norm(w, gram), 1e-30);
   }
@@ -63,18 +64,18 @@ struct Choice {
   AwqScale note;
 };
 
-Choice search(const Block& block, const ScaleGroup& group, const InputStats& stats, const Encoding& encoding, const AwqOptions& options) {
+Choice search(const Block& block, const ScaleGroup& group, const InputStats& stats, const BlockEncodings& encodings, const AwqOptions& options) {
   const int64_t K = stats.square.size(0);
   const Tensor gram = stats.gram / double(stats.tokens), x_mean = stats.absolute / double(stats.tokens);
-  const Tensor w_mean = relative_weight(block, group, encoding.block_cols(K));
+  const Tensor w_mean = relative_weight(block, group, encodings[group.consumers[0]]->block_cols(K));
   Choice best{at::ones({K}), {group.name, 0, false, 0, 0}};
-  best.note.error_before = best.note.error_after = output_error(block, group, gram, best.s, encoding);
+  best.note.error_before = best.note.error_after = output_error(block, group, gram, best.s, encodings);
   for (const bool duo : {false, true}) {
     if (duo && !options.duo_scaling) continue;
     for (int i = duo ? 0 : 1; i < options.grid; ++i) {
       const double ratio = double(i) / options.grid;
       const Tensor s = candidate(x_mean, w_mean, ratio, duo);
-      const double error = output_error(block, group, gram, s, encoding);
+      const double error = output_error(block, group, gram, s, encodings);
       if (!(error < best.note.error_after)) continue;  // NaN loses
       best.s = s;
       best.note.ratio = ratio, best.note.duo = duo, best.note.error_after = error;
@@ -125,7 +126,7 @@ bool clippable(size_t linear) { return linear >= 2; }  // q and k are left alone
 
 }  // namespace
 
-std::vector<AwqScale> awq_transform(const ModelSpec& spec, Block& block, const std::array<InputStats, 4>& input_stats, const Encoding& encoding,
+std::vector<AwqScale> awq_transform(const ModelSpec& spec, Block& block, const std::array<InputStats, 4>& input_stats, const BlockEncodings& encodings,
                                     const AwqOptions& options) {
   auto stats = input_stats;
   std::vector<ScaleGroup> groups = {{"input_layernorm -> q,k,v", {0, 1, 2}, 0, &block.attn_norm, nullptr}};
@@ -135,8 +136,9 @@ std::vector<AwqScale> awq_transform(const ModelSpec& spec, Block& block, const s
   groups.push_back({"up -> down", {6}, 3, nullptr, &block.linears[5]});
   std::vector<AwqScale> notes;
   for (const auto& group : groups) {
+    if (!std::all_of(group.consumers.begin(), group.consumers.end(), [&](size_t i) { return encodings[i] != nullptr; })) continue;
     auto& input = stats[size_t(group.input)];
-    const Choice choice = search(block, group, input, encoding, options);
+    const Choice choice = search(block, group, input, encodings, options);
     notes.push_back(choice.note);
     const Tensor s = fold(group, choice.s);
     for (const size_t index : group.consumers) block.linears[index].weight = block.linears[index].weight * s;
@@ -144,7 +146,7 @@ std::vector<AwqScale> awq_transform(const ModelSpec& spec, Block& block, const s
   }
   if (!options.clip) return notes;
   for (size_t i = 0; i < block.linears.size(); ++i)
-    if (clippable(i)) block.linears[i].weight = clip(block.linears[i].weight, stats[size_t(kLinears[i].input)].gram / double(stats[size_t(kLinears[i].input)].tokens), encoding);
+    if (clippable(i) && encodings[i]) block.linears[i].weight = clip(block.linears[i].weight, stats[size_t(kLinears[i].input)].gram / double(stats[size_t(kLinears[i].input)].tokens), *encodings[i]);
   return notes;
 }
 

@@ -1,7 +1,9 @@
 #include "teeny/methods/gptq.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "methods/gptq/descent.h"
 #include "teeny/core/error.h"
 #include "teeny/kernels/column_update.h"
 #include "teeny/kernels/fixed_order.h"
@@ -50,7 +52,7 @@ class ColumnLoop {
     for (int64_t i = begin; i < end; i += block_) {
       const int64_t stop = std::min(end, i + block_);
       ColumnBlock block{w_.slice(1, i, stop).contiguous(), u_.slice(0, i, stop).slice(1, i, stop).contiguous(), scale, zero, min,
-                        group_of.slice(0, i - begin, stop - begin).contiguous(), grid.hi};
+                        group_of.slice(0, i - begin, stop - begin).contiguous(), grid.table, grid.hi};
       const auto result = column_update(block);
       codes_.slice(1, i, stop).copy_(result.codes);
       loss_ += result.loss.sum(at::kDouble).item<double>();
@@ -105,6 +107,46 @@ GptqResult with_dynamic_groups(const Tensor& w, const GptqFactor& factor, const 
   return {{{original_order(loop.codes(), factor.order)}, grid}, loop.loss()};
 }
 
+// Super-blocks: each keeps its place in the file, but blocks and the columns in them are taken by falling importance.
+GptqResult with_whole_blocks(const Tensor& w, const GptqFactor& factor, const Encoding& encoding, const GptqOptions& options) {
+  const int64_t K = w.size(1), step = encoding.block_cols(K);
+  TEENY_ASSERT(options.together % step == 0);
+  ColumnLoop loop(w, factor, options.block);
+  std::vector<Grid> grids(size_t(K / step));
+  for (int64_t begin = 0; begin < K; begin += options.together) {
+    const int64_t end = std::min(K, begin + options.together);
+    const Tensor order = factor.order.slice(0, begin, end);
+    const auto [places, sorted] = order.sort();
+    const int64_t first = places[0].item<int64_t>();
+    const Grid grid = encoding.fit(loop.columns(begin, end).index_select(1, sorted), {factor.importance.slice(0, first, first + end - begin), false, options.mse});
+    loop.run(begin, end, grid, (order - first).div(grid.group, "floor"));
+    const int64_t blocks = (end - begin) / step;
+    for (int64_t b = 0; b < blocks; ++b) grids[size_t(first / step + b)] = slice_columns(grid, b, blocks);
+  }
+  return {{{original_order(loop.codes(), factor.order)}, concat_columns(grids)}, loop.loss()};
+}
+
+// Blocks of `together` columns by falling mean of the diagonal, columns of each by falling diagonal.
+Tensor order_of_blocks(const Tensor& diagonal, int64_t together) {
+  const int64_t K = diagonal.size(0);
+  std::vector<std::pair<double, int64_t>> blocks;
+  for (int64_t begin = 0; begin < K; begin += together) {
+    const Tensor piece = diagonal.slice(0, begin, std::min(K, begin + together));
+    blocks.emplace_back(-piece.mean(at::kDouble).item<double>(), begin);
+  }
+  std::sort(blocks.begin(), blocks.end());
+  std::vector<Tensor> order;
+  for (const auto& [mean, begin] : blocks)
+    order.push_back(std::get<1>(diagonal.slice(0, begin, std::min(K, begin + together)).sort(/*stable=*/true, 0, /*descending=*/true)) + begin);
+  return at::cat(order);
+}
+
+Tensor column_order(const Tensor& diagonal, const GptqOptions& options) {
+  if (options.together > 0) return order_of_blocks(diagonal, options.together);
+  if (options.act_order || options.desc_act) return std::get<1>(diagonal.sort(/*stable=*/true, 0, /*descending=*/true));
+  return at::arange(diagonal.size(0), at::kLong);
+}
+
 }  // namespace
 
 GptqFactor gptq_factor(InputStats& stats, const GptqOptions& options) {
@@ -117,19 +159,26 @@ GptqFactor gptq_factor(InputStats& stats, const GptqOptions& options) {
   // its diagonal it neither gives nor takes error.
   diagonal.masked_fill_(dead, 1.0);
   factor.importance.masked_fill_(dead, 1.0);
-  const int64_t K = diagonal.size(0);
-  factor.order = options.act_order || options.desc_act ? std::get<1>(diagonal.sort(/*stable=*/true, 0, /*descending=*/true)) : at::arange(K, at::kLong);
+  factor.order = column_order(diagonal, options);
   const Tensor reversed = factor.order.flip(0);
-  Tensor h = std::exchange(stats.gram, Tensor()).index_select(0, reversed);
+  Tensor gram = std::exchange(stats.gram, Tensor()), h = gram.index_select(0, reversed);
+  if (options.sweeps == 0) gram = Tensor();
   h = h.index_select(1, reversed);
   h.diagonal().copy_(diagonal.index_select(0, reversed));
   factor.u = factor_with_ladder(std::move(h), options.damp, &factor.damp);
+  if (options.sweeps == 0) return factor;
+  gram.diagonal().copy_(diagonal + factor.damp * diagonal.mean().item<double>());
+  factor.h = gram;
   return factor;
 }
 
 GptqResult gptq_quantize(const Tensor& w, const GptqFactor& factor, const Encoding& encoding, const GptqOptions& options) {
   if (!factor.u.defined()) return {encoding.quantize(w, {factor.importance, false, options.mse}), 0};
-  return options.act_order && !options.desc_act ? with_static_groups(w, factor, encoding, options) : with_dynamic_groups(w, factor, encoding, options);
+  GptqResult result = options.together > 0                       ? with_whole_blocks(w, factor, encoding, options)
+                      : options.act_order && !options.desc_act ? with_static_groups(w, factor, encoding, options)
+                                                                : with_dynamic_groups(w, factor, encoding, options);
+  if (options.sweeps > 0) descend(w, result.quantized.levels, result.quantized.grid, factor.h, options.block, options.sweeps);
+  return result;
 }
 
 }  // namespace teeny

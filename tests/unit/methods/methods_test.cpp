@@ -106,7 +106,9 @@ TEST(Awq, TheBlockComputesTheSameBeforeRounding) {
   HiddenStates before = hidden, after = hidden;
   advance(spec, block, before, rope, context);
   Block changed = block;
-  const auto notes = awq_transform(spec, changed, stats, *make_encoding({EncodingKind::Awq, DType::F32, 4, 128, false, 0, false}), {20, true, false});
+  BlockEncodings encodings;
+  encodings.fill(make_encoding({EncodingKind::Awq, DType::F32, 4, 128, false, 0, false}));
+  const auto notes = awq_transform(spec, changed, stats, encodings, {20, true, false});
   EXPECT_EQ(notes.size(), 4u);  // v -> o too: every head has its own values
   bool moved = false;
   for (const auto& note : notes) {
