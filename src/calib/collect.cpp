@@ -28,11 +28,13 @@ void accumulate(InputStats& stats, const Tensor& x, bool with_gram) {  // x (T, 
   if (!stats.square.defined()) {
     stats.square = at::zeros({x.size(1)});
     stats.absolute = at::zeros({x.size(1)});
+    stats.sum = at::zeros({x.size(1)});
     if (with_gram) stats.gram = at::zeros({x.size(1), x.size(1)});
   }
   for_each_single_threaded(1, [&](int64_t) {
     stats.square.add_(x.square().sum(0));
     stats.absolute.add_(x.abs().sum(0));
+    stats.sum.add_(x.sum(0));
   });
   if (with_gram) add_gram(stats.gram, x);
   stats.tokens += x.size(0);

@@ -27,7 +27,6 @@ const std::vector<Unavailable>& table() {
       {"--act", {}, "leave it out: activations are not quantized"},
       {"--smooth", {}, "--method awq moves outliers by its own scales"},
       {"--sparsity", {}, "leave it out"},
-      {"--resume", {}, "start again without it; interrupted runs leave nothing behind"},
       {"--gpu-layers", {"all", "auto"}, "use --device cpu, or a GPU that holds the whole model"},
       {"--tensor-parallel", {"1"}, "use one GPU (--device cuda:N)"},
       {"--isa", {}, "leave it out: the best instruction set is found by itself"},

@@ -8,6 +8,8 @@ Quantized Encoding::quantize(const Tensor& w, const FitOptions& options) const {
   return {std::move(levels), std::move(grid)};
 }
 
+Tensor Encoding::storable_scale(const Tensor& scale) const { return scale.to(at::kHalf).to(at::kFloat); }
+
 Tensor Encoding::decode(const QuantTensor& packed) const {
   const auto [levels, grid] = unpack(packed);
   return teeny::decode(levels, grid);

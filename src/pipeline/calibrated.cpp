@@ -1,6 +1,8 @@
 // The block loop of the calibrated methods: one block in memory at a time, its inputs from the quantized blocks before it.
+#include "pipeline/checkpoint.h"
 #include "pipeline/job.h"
 #include "teeny/core/error.h"
+#include "teeny/core/version.h"
 #include "teeny/methods/awq.h"
 #include "teeny/methods/gptq.h"
 #include "teeny/record/record.h"
@@ -40,13 +42,14 @@ int64_t longest(const Calibration& calibration) {
 
 class BlockLoop {
  public:
-  BlockLoop(QuantizeJob& job, const Calibration& calibration)
-      : job_(job), spec_(job.plan.spec), hidden_(embed_windows(job.source, job.loader, spec_, calibration)), rope_(make_rope(spec_, longest(calibration), at::kCPU)) {}
+  BlockLoop(QuantizeJob& job, const Calibration& calibration, Checkpoint& checkpoint)
+      : job_(job), spec_(job.plan.spec), calibration_(calibration), checkpoint_(checkpoint), rope_(make_rope(spec_, longest(calibration), at::kCPU)) {}
 
   void run() {
     job_.context.progress_start("quantize", uint64_t(spec_.layers));
-    for (int64_t layer = 0; layer < spec_.layers; ++layer) {
+    for (int64_t layer = start(); layer < spec_.layers; ++layer) {
       job_.context.check_interrupted();
+      checkpoint_.begin_block(job_.output, layer);
       Block block = load(layer);
       if (job_.plan.method == "gptq")
         gptq(layer, block);
@@ -58,12 +61,42 @@ class BlockLoop {
         if (layer + 1 < spec_.layers) advance(spec_, block, hidden_, rope_, job_.context);
       }
       sample_memory();
+      finish_block(layer + 1);
       job_.context.progress_advance();
     }
     job_.context.progress_finish();
   }
 
  private:
+  // The first block to do, with what former blocks left behind.
+  int64_t start() {
+    const auto state = checkpoint_.load();
+    if (!state) {
+      hidden_ = embed_windows(job_.source, job_.loader, spec_, calibration_);
+      return 0;
+    }
+    PhaseTimer timer(job_, "resume");
+    checkpoint_.replay(job_.output);
+    hidden_ = checkpoint_.load_hidden();
+    for (const auto& row : state->tensors) job_.tensors.push_back(row);
+    for (const auto& row : state->fallbacks) job_.fallbacks.push_back(row);
+    job_.context.progress_advance(uint64_t(state->blocks));
+    return state->blocks;
+  }
+
+  void finish_block(int64_t done) {
+    PhaseTimer timer(job_, "checkpoint");
+    CheckpointState state{done, {}, {}, Json::object()};
+    const auto of_blocks = [](const Json& rows) {
+      Json out = Json::array();
+      for (const auto& row : rows)
+        if (row["name"].get<std::string>().starts_with("model.layers.")) out.push_back(row);
+      return out;
+    };
+    state.tensors = of_blocks(job_.tensors), state.fallbacks = of_blocks(job_.fallbacks);
+    checkpoint_.end_block(job_.output, state, hidden_);
+  }
+
   Block load(int64_t layer) {
     PhaseTimer timer(job_, "load");
     Block block = load_block(job_.loader, spec_, layer, at::TensorOptions().dtype(at::kFloat));
@@ -163,18 +196,25 @@ class BlockLoop {
     BlockEncodings encodings;
     for (size_t i = 0; i < encodings.size(); ++i)
       if (planned(layer, i).encoding.kind != EncodingKind::Plain) encodings[i] = make_encoding(planned(layer, i).encoding);
+    const AwqOptions options{job_.options.grid, job_.options.duo_scaling, job_.options.clip};
     {
       PhaseTimer timer(job_, "search");
-      awq_transform(spec_, block, stats, encodings, {job_.options.grid, job_.options.duo_scaling, job_.options.clip});
+      awq_transform(spec_, block, stats, encodings, options);
     }
-    stats = {};
     for (size_t i = 0; i < block.linears.size(); ++i) {
       if (!encodings[i]) {
         store_plain(layer, i, block);
         continue;
       }
-      const Tensor target = block.linears[i].weight;
-      store(layer, i, block, *encodings[i], encodings[i]->quantize(target, {}), target, Json::object());
+      Linear& linear = block.linears[i];
+      const Tensor target = linear.weight;
+      AwqResult result;
+      {
+        PhaseTimer timer(job_, "round");
+        result = awq_quantize(linear, stats[size_t(kLinears[i].input)], *encodings[i], options);
+      }
+      if (result.bias.defined()) linear.bias = result.bias;
+      store(layer, i, block, *encodings[i], result.quantized, target, Json::object());
     }
   }
 
@@ -191,13 +231,27 @@ class BlockLoop {
 
   QuantizeJob& job_;
   const ModelSpec& spec_;
+  const Calibration& calibration_;
+  Checkpoint& checkpoint_;
   HiddenStates hidden_;
   Rope rope_;
 };
 
+// Everything that decides a byte of the output; the thread count does not.
+std::string resume_key(const QuantizeJob& job, const Calibration& calibration) {
+  const auto& o = job.options;
+  const Json key = {{"source", fingerprint(job.source)}, {"plan", plan_json(job.plan)}, {"calibration", calibration.json()}, {"version", version_info().version},
+                    {"seq_len", o.seq_len}, {"damp", o.damp}, {"block", o.block}, {"act_order", o.act_order}, {"desc_act", o.desc_act}, {"mse", o.mse},
+                    {"true_sequential", o.true_sequential}, {"grid", o.grid}, {"duo_scaling", o.duo_scaling}, {"clip", o.clip}, {"nonfinite", o.allow_nonfinite}};
+  return sha256_hex(dump_json(key));
+}
+
 }  // namespace
 
-void write_calibrated_blocks(QuantizeJob& job, const Calibration& calibration) { BlockLoop(job, calibration).run(); }
+void write_calibrated_blocks(QuantizeJob& job, const Calibration& calibration) {
+  Checkpoint checkpoint(job.output.path(), resume_key(job, calibration), job.options.resume, job.context);
+  BlockLoop(job, calibration, checkpoint).run();
+}
 
 std::map<std::string, Tensor> collect_importance(const TensorSource& source, const ModelSpec& spec, const Calibration& calibration, Context& context) {
   const WeightLoader loader(source, spec);

@@ -1,7 +1,9 @@
 // Where a plan's tensors go: a Hugging Face directory or a GGUF file. Nothing has its final name before finish().
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "teeny/calib/calibration.h"
 #include "teeny/containers/sink.h"
@@ -25,11 +27,18 @@ class Output {
   void put_plain(const PlannedTensor& tensor, const Tensor& values);    // cast to the planned dtype; weights and vectors
   // Rows [begin, begin + rows) of a one-part weight, as stored bytes.
   void put_rows(const PlannedTensor& tensor, int64_t begin, const Tensor& stored);
+  // Whatever is put from now on is handed to `recorder` too, under its name in the file; {} ends that.
+  using Recorder = std::function<void(const std::string& name, std::span<const std::byte> bytes)>;
+  void record(Recorder recorder) { recorder_ = std::move(recorder); }
+  void replay(const std::string& name, std::span<const std::byte> bytes);  // what a recorder was handed
   void finish();
   const std::string& path() const { return path_; }
 
  private:
+  void write(const std::string& name, std::span<const std::byte> bytes);
+
   std::string path_;
+  Recorder recorder_;
   const Plan& plan_;
   const TensorSource& source_;
   const OutputNotes& notes_;

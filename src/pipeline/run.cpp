@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "pipeline/calibration_source.h"
+#include "pipeline/checkpoint.h"
 #include "pipeline/job.h"
 #include "teeny/core/error.h"
 #include "teeny/family/describe.h"
@@ -82,6 +83,10 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
   {
     PhaseTimer timer(job, "finish");
     output.finish();
+    if (block_loop) {
+      std::error_code ignored;
+      std::filesystem::remove_all(Checkpoint::directory_of(path), ignored);
+    }
   }
   outcome.tensors = std::move(job.tensors);
   outcome.fallbacks = std::move(job.fallbacks);

@@ -13,6 +13,7 @@ struct InputStats {
   Tensor gram;      // (K, K) f32: sum of x x^T over the tokens; undefined unless asked for
   Tensor square;    // (K) f32: sum of x^2
   Tensor absolute;  // (K) f32: sum of |x|
+  Tensor sum;       // (K) f32: sum of x
   int64_t tokens = 0;
   Tensor importance() const { return square / double(std::max<int64_t>(1, tokens)); }  // E[x^2]
 };

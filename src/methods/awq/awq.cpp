@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "methods/awq/codes.h"
 #include "teeny/core/error.h"
 #include "teeny/kernels/fixed_order.h"
 
@@ -54,35 +55,59 @@ Tensor normalised(Tensor s) {
   return at::where(s.isfinite(), s, at::ones_like(s));
 }
 
-Tensor candidate(const Tensor& x_mean, const Tensor& w_mean, double ratio, bool duo) {
-  const Tensor top = x_mean.pow(ratio);
-  return normalised(duo ? top / (w_mean.pow(1 - ratio) + 1e-4) : top);
-}
+// s = E|x|^x_power / w^w_power: activations alone are w_power 0, AutoAWQ's duo scaling is w_power 1 - x_power.
+struct Powers {
+  double x = 0, w = 0;
+};
 
 struct Choice {
   Tensor s;
   AwqScale note;
 };
 
-Choice search(const Block& block, const ScaleGroup& group, const InputStats& stats, const BlockEncodings& encodings, const AwqOptions& options) {
-  const int64_t K = stats.square.size(0);
-  const Tensor gram = stats.gram / double(stats.tokens), x_mean = stats.absolute / double(stats.tokens);
-  const Tensor w_mean = relative_weight(block, group, encodings[group.consumers[0]]->block_cols(K));
-  Choice best{at::ones({K}), {group.name, 0, false, 0, 0}};
-  best.note.error_before = best.note.error_after = output_error(block, group, gram, best.s, encodings);
-  for (const bool duo : {false, true}) {
-    if (duo && !options.duo_scaling) continue;
-    for (int i = duo ? 0 : 1; i < options.grid; ++i) {
-      const double ratio = double(i) / options.grid;
-      const Tensor s = candidate(x_mean, w_mean, ratio, duo);
-      const double error = output_error(block, group, gram, s, encodings);
-      if (!(error < best.note.error_after)) continue;  // NaN loses
-      best.s = s;
-      best.note.ratio = ratio, best.note.duo = duo, best.note.error_after = error;
-    }
+class ScaleSearch {
+ public:
+  ScaleSearch(const Block& block, const ScaleGroup& group, const InputStats& stats, const BlockEncodings& encodings)
+      : block_(block), group_(group), encodings_(encodings), gram_(stats.gram / double(stats.tokens)), x_(stats.absolute / double(stats.tokens)) {
+    const int64_t K = x_.size(0);
+    w_ = relative_weight(block, group, encodings[group.consumers[0]]->block_cols(K)) + 1e-4;
+    best_.s = at::ones({K});
+    best_.note.group = group.name;
+    best_.note.error_before = best_.note.error_after = output_error(block, group, gram_, best_.s, encodings);
   }
-  return best;
-}
+
+  Choice run(const AwqOptions& options) {
+    for (int i = 1; i < options.grid; ++i) attempt({double(i) / options.grid, 0});
+    for (int i = 0; i < options.grid && options.duo_scaling; ++i) attempt({double(i) / options.grid, 1 - double(i) / options.grid});
+    for (double step = 1.0 / options.grid; step > 0.25 / options.grid; step /= 2) {
+      for (const double by : {-step, step}) attempt({at_.x + by, at_.w});
+      if (options.duo_scaling)
+        for (const double by : {-2 * step, 2 * step}) attempt({at_.x, at_.w + by});
+    }
+    best_.note.ratio = at_.x, best_.note.weight_ratio = at_.w;
+    return std::move(best_);
+  }
+
+ private:
+  void attempt(Powers powers) {
+    if (powers.x < 0 || powers.w < 0) return;
+    Tensor s = x_.pow(powers.x);
+    if (powers.w > 0) s = s / w_.pow(powers.w);
+    s = normalised(s);
+    const double error = output_error(block_, group_, gram_, s, encodings_);
+    if (!(error < best_.note.error_after)) return;  // NaN loses
+    at_ = powers;
+    best_.s = s;
+    best_.note.error_after = error;
+  }
+
+  const Block& block_;
+  const ScaleGroup& group_;
+  const BlockEncodings& encodings_;
+  Tensor gram_, x_, w_;
+  Powers at_;
+  Choice best_;
+};
 
 // The fold must survive storage: the norm is rounded to fp16 first, and the consumers get exactly what that took away.
 Tensor fold(const ScaleGroup& group, const Tensor& s) {
@@ -98,37 +123,10 @@ Tensor fold(const ScaleGroup& group, const Tensor& s) {
   return s;
 }
 
-// Per row and group the clip range in {1, 0.95 .. 0.55} x absmax with the lowest output error, by the group's own block of
-// the Gram matrix.
-Tensor clip(const Tensor& w, const Tensor& gram, const Encoding& encoding) {
-  const int64_t N = w.size(0), K = w.size(1), columns = encoding.block_cols(K);
-  Tensor out = w.clone();
-  for_each_single_threaded(K / columns, [&](int64_t g) {
-    const Tensor piece = w.slice(1, g * columns, (g + 1) * columns).contiguous();
-    const Tensor block = gram.slice(0, g * columns, (g + 1) * columns).slice(1, g * columns, (g + 1) * columns).contiguous();
-    const Tensor absmax = piece.abs().amax({1}, true);
-    Tensor best_error = at::full({N, 1}, INFINITY), best = absmax;
-    for (int i = 0; i < 10; ++i) {
-      const Tensor limit = absmax * (1 - i / 20.0);
-      const auto [levels, grid] = encoding.quantize(at::minimum(at::maximum(piece, -limit), limit), {});
-      const Tensor d = decode(levels, grid).sub_(piece);
-      const Tensor error = (d.mm(block) * d).sum(1, true);
-      const Tensor better = error < best_error;
-      best_error = at::where(better, error, best_error);
-      best = at::where(better, limit, best);
-    }
-    out.slice(1, g * columns, (g + 1) * columns).copy_(at::minimum(at::maximum(piece, -best), best));
-  });
-  return out;
-}
-
-bool clippable(size_t linear) { return linear >= 2; }  // q and k are left alone: rope mixes their rows
-
 }  // namespace
 
-std::vector<AwqScale> awq_transform(const ModelSpec& spec, Block& block, const std::array<InputStats, 4>& input_stats, const BlockEncodings& encodings,
+std::vector<AwqScale> awq_transform(const ModelSpec& spec, Block& block, std::array<InputStats, 4>& stats, const BlockEncodings& encodings,
                                     const AwqOptions& options) {
-  auto stats = input_stats;
   std::vector<ScaleGroup> groups = {{"input_layernorm -> q,k,v", {0, 1, 2}, 0, &block.attn_norm, nullptr}};
   // v's output feeds o through attention, channel by channel, only when every query head has its own value head.
   if (spec.heads == spec.kv_heads) groups.push_back({"v -> o", {3}, 1, nullptr, &block.linears[2]});
@@ -138,16 +136,25 @@ std::vector<AwqScale> awq_transform(const ModelSpec& spec, Block& block, const s
   for (const auto& group : groups) {
     if (!std::all_of(group.consumers.begin(), group.consumers.end(), [&](size_t i) { return encodings[i] != nullptr; })) continue;
     auto& input = stats[size_t(group.input)];
-    const Choice choice = search(block, group, input, encodings, options);
+    const Choice choice = ScaleSearch(block, group, input, encodings).run(options);
     notes.push_back(choice.note);
     const Tensor s = fold(group, choice.s);
     for (const size_t index : group.consumers) block.linears[index].weight = block.linears[index].weight * s;
     input.gram = input.gram / s.unsqueeze(1) / s.unsqueeze(0);
+    input.square = input.square / s.square(), input.absolute = input.absolute / s, input.sum = input.sum / s;
   }
-  if (!options.clip) return notes;
-  for (size_t i = 0; i < block.linears.size(); ++i)
-    if (clippable(i) && encodings[i]) block.linears[i].weight = clip(block.linears[i].weight, stats[size_t(kLinears[i].input)].gram / double(stats[size_t(kLinears[i].input)].tokens), *encodings[i]);
   return notes;
+}
+
+AwqResult awq_quantize(const Linear& linear, const InputStats& stats, const Encoding& encoding, const AwqOptions& options) {
+  Tensor gram = stats.gram / double(stats.tokens);
+  if (!linear.bias.defined()) return {round_by_output(linear.weight, gram, encoding, options.clip), {}};
+  // The bias takes up what the error is on average: only the rest, the covariance of the inputs, has to be small.
+  const Tensor mean = stats.sum / double(stats.tokens);
+  gram.sub_(at::outer(mean, mean));
+  AwqResult result{round_by_output(linear.weight, gram, encoding, options.clip), {}};
+  result.bias = linear.bias + (linear.weight - decode(result.quantized.levels, result.quantized.grid)).mv(mean);
+  return result;
 }
 
 }  // namespace teeny

@@ -108,7 +108,8 @@ TEST(Awq, TheBlockComputesTheSameBeforeRounding) {
   Block changed = block;
   BlockEncodings encodings;
   encodings.fill(make_encoding({EncodingKind::Awq, DType::F32, 4, 128, false, 0, false}));
-  const auto notes = awq_transform(spec, changed, stats, encodings, {20, true, false});
+  auto changed_stats = stats;
+  const auto notes = awq_transform(spec, changed, changed_stats, encodings, {20, true, false});
   EXPECT_EQ(notes.size(), 4u);  // v -> o too: every head has its own values
   bool moved = false;
   for (const auto& note : notes) {
