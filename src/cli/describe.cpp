@@ -12,11 +12,14 @@ namespace teeny::cli {
 namespace {
 
 constexpr std::string_view kParts[] = {"qweight", "qzeros", "scales", "g_idx", "weight_packed", "weight_scale", "weight_zero_point", "weight_shape",
-                                       "weight_g_idx", "input_scale", "input_zero_point", "SCB", "weight_format", "weight"};
+                                       "weight_g_idx", "input_scale", "input_zero_point", "SCB", "absmax", "quant_map", "nested_absmax", "nested_quant_map", "bitsandbytes__nf4", "bitsandbytes__fp4", "weight_format", "weight"};
 
+// Module and part. bitsandbytes' 4-bit parts hang on the weight: "<module>.weight.absmax", "<module>.weight.quant_state.<type>".
 std::pair<std::string, std::string> split_name(const std::string& name) {
   const size_t dot = name.rfind('.');
-  return dot == std::string::npos ? std::pair{std::string(), name} : std::pair{name.substr(0, dot), name.substr(dot + 1)};
+  if (dot == std::string::npos) return {std::string(), name};
+  const size_t weight = name.rfind(".weight.");
+  return {name.substr(0, weight == std::string::npos ? dot : weight), name.substr(dot + 1)};
 }
 
 // Modules whose weight is stored in parts: found by the part that holds the codes.
@@ -24,7 +27,7 @@ std::set<std::string> quantized_modules(const TensorSource& source) {
   std::set<std::string> modules;
   for (const auto& tensor : source.tensors()) {
     const auto [module, part] = split_name(tensor.name);
-    if (part == "qweight" || part == "weight_packed" || part == "SCB" || (part == "weight_scale" && source.find(module + ".weight"))) modules.insert(module);
+    if (part == "qweight" || part == "weight_packed" || part == "SCB" || part == "absmax" || (part == "weight_scale" && source.find(module + ".weight"))) modules.insert(module);
   }
   return modules;
 }
@@ -33,11 +36,13 @@ std::set<std::string> quantized_modules(const TensorSource& source) {
 int64_t weights_of(const TensorInfo& tensor, const std::string& part, const QuantConfig& quant) {
   const bool packed = part == "qweight" || part == "weight_packed";
   if (packed && quant.bits > 0) return int64_t(tensor.bytes * 8 / uint64_t(quant.bits));
+  if (part == "weight" && quant.bits == 4 && quant.method == "bitsandbytes") return int64_t(tensor.bytes * 2);
   return part == "weight" ? tensor.elements() : 0;
 }
 
 std::string encoding_name(const QuantConfig& quant) {
-  if (quant.method == "bitsandbytes") return "int8_row";
+  if (quant.method == "bitsandbytes") return quant.bits == 4 ? quant.format : "int8_row";
+  if (quant.format == "int-quantized") return fmt::format("ct_w{}a{}_{}", quant.bits, quant.act_bits, quant.group > 0 ? fmt::format("g{}", quant.group) : "channel");
   const std::string method = quant.method.empty() ? "packed" : quant.method;
   std::string name = fmt::format("{}_int{}", method == "compressed-tensors" ? "ct" : method, quant.bits);
   name += quant.group > 0 ? fmt::format("_g{}", quant.group) : "_row";

@@ -10,7 +10,7 @@ namespace {
 Json planned_model(const Plan& plan, const std::string& out) {
   return {{"path", out}, {"name", std::filesystem::path(out).filename().string()}, {"family", plan.spec.family}, {"parameters", plan.spec.parameters()}, {"fingerprint", Json()},
           {"sha256", Json()}, {"method", plan.method == "convert" ? Json() : Json(plan.method)}, {"bits", plan.bits}, {"group", plan.group}, {"symmetric", plan.symmetric},
-          {"format", plan.format}, {"type", plan.type.empty() ? Json() : Json(plan.type)}, {"bytes", plan.bytes}, {"bits_per_weight", plan.bits_per_weight}, {"act_bits", Json()}};
+          {"format", plan.format}, {"type", plan.type.empty() ? Json() : Json(plan.type)}, {"bytes", plan.bytes}, {"bits_per_weight", plan.bits_per_weight}, {"act_bits", plan.act_bits < 16 ? Json(plan.act_bits) : Json()}};
 }
 
 Json section_of(const Plan& plan) {

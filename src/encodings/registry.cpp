@@ -17,6 +17,10 @@ constexpr Entry kEncodings[] = {
     {EncodingKind::Gptq, make_gptq, gptq_examples},
     {EncodingKind::Awq, make_awq, awq_examples},
     {EncodingKind::BnbInt8, make_bnb_int8, bnb_int8_examples},
+    {EncodingKind::BnbNf4, make_bnb_4bit, bnb_nf4_examples},
+    {EncodingKind::BnbFp4, make_bnb_4bit, bnb_fp4_examples},
+    {EncodingKind::CtPacked, make_ct_packed, ct_packed_examples},
+    {EncodingKind::CtInt, make_ct_int, ct_int_examples},
 };
 
 }  // namespace

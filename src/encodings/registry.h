@@ -12,5 +12,12 @@ std::shared_ptr<const Encoding> make_awq(const EncodingSpec& spec);
 std::vector<EncodingSpec> awq_examples();
 std::shared_ptr<const Encoding> make_bnb_int8(const EncodingSpec& spec);
 std::vector<EncodingSpec> bnb_int8_examples();
+std::shared_ptr<const Encoding> make_bnb_4bit(const EncodingSpec& spec);
+std::vector<EncodingSpec> bnb_nf4_examples();
+std::vector<EncodingSpec> bnb_fp4_examples();
+std::shared_ptr<const Encoding> make_ct_packed(const EncodingSpec& spec);
+std::vector<EncodingSpec> ct_packed_examples();
+std::shared_ptr<const Encoding> make_ct_int(const EncodingSpec& spec);
+std::vector<EncodingSpec> ct_int_examples();
 
 }  // namespace teeny

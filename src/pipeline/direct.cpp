@@ -11,7 +11,7 @@ constexpr int64_t kPieceElements = 16 << 20;  // 64 MB of f32
 
 // A row-wise weight whose source rows are contiguous plain floats in canonical order can be read in pieces.
 const TensorInfo* plain_source(const QuantizeJob& job, const PlannedTensor& tensor) {
-  if (job.source.kind() != ContainerKind::Safetensors || !job.loader.quant().method.empty()) return nullptr;
+  if (job.source.kind() != ContainerKind::Safetensors) return nullptr;
   const auto* info = job.source.find(tensor.module + ".weight");
   if (!info || info->shape != std::vector<int64_t>{tensor.N, tensor.K} || !traits(info->dtype).scalar()) return nullptr;
   return info->dtype == DType::F32 || info->dtype == DType::F16 || info->dtype == DType::BF16 ? info : nullptr;
@@ -80,6 +80,34 @@ void write_whole(QuantizeJob& job, const PlannedTensor& tensor) {
   job.record(tensor, error);
 }
 
+bool same_bits(const Tensor& a, const Tensor& b) {
+  if (a.defined() != b.defined()) return false;
+  return !a.defined() || a.contiguous().view(at::kInt).equal(b.contiguous().view(at::kInt));
+}
+
+// Codes and grid of the source in another layout. What is written must decode to the same bits, which follows when codes,
+// scales, zero points and groups are the same numbers.
+void write_recoded(QuantizeJob& job, const PlannedTensor& tensor) {
+  const Weight weight = job.loader.linear(tensor.module, tensor.N, tensor.K);
+  const auto& from = std::get<QuantTensor>(weight);
+  Quantized source = make_encoding(from.spec)->unpack(from);
+  require_finite(source.grid.scale, tensor.module, false);
+  const auto target = make_encoding(tensor.encoding);
+  const QuantTensor packed = target->pack(source.levels, source.grid);
+  const Quantized stored = target->unpack(packed);
+  if (!same_bits(stored.grid.scale, source.grid.scale))
+    throw input_error("convert", tensor.module, "its scales are {} that {} cannot hold exactly; use --format compressed-tensors, which keeps their type", name_of(from.spec.scale_dtype),
+                      name_of(tensor.encoding.scale_dtype));
+  const bool same_groups = stored.grid.group == source.grid.group && stored.grid.g_idx.defined() == source.grid.g_idx.defined() &&
+                           (!stored.grid.g_idx.defined() || stored.grid.g_idx.equal(source.grid.g_idx));
+  if (!stored.levels.q.equal(source.levels.q) || !same_bits(stored.grid.zero, source.grid.zero) || !same_groups)
+    throw Error(ErrorKind::Bug, "convert", tensor.module, fmt::format("{} as {} would not decode to the same values", from.spec.name(), tensor.encoding.name()));
+  job.output.put(tensor, packed);
+  ErrorSum none;
+  none.add(source.grid.scale, stored.grid.scale);
+  job.record(tensor, none);
+}
+
 }  // namespace
 
 void QuantizeJob::record(const PlannedTensor& tensor, const ErrorSum& error, Json extra) {
@@ -114,7 +142,9 @@ void write_direct(QuantizeJob& job, const PlannedTensor& tensor) {
     job.output.put_plain(tensor, values);
     return;
   }
-  if (const auto* info = plain_source(job, tensor); info && writable_in_rows(job, tensor))
+  if (tensor.method == "recode")
+    write_recoded(job, tensor);
+  else if (const auto* info = plain_source(job, tensor); info && writable_in_rows(job, tensor))
     write_rows(job, tensor, *info);
   else
     write_whole(job, tensor);

@@ -136,7 +136,7 @@ void Output::finish() {
     const std::string& out = directory_->working_path();
     const Json config = output_config(plan_, source_, notes_);
     write_file(path_join(out, "config.json"), dump_json(config, 2));
-    if (config.contains("quantization_config") && plan_.format.starts_with("gptq")) write_file(path_join(out, "quantize_config.json"), dump_json(config["quantization_config"], 2));
+    if (config.contains("quantization_config") && (plan_.format.starts_with("gptq") || plan_.format == "awq")) write_file(path_join(out, "quantize_config.json"), dump_json(config["quantization_config"], 2));
     const std::string from = source_.directory();
     for (const char* name : kCompanions) {
       if (from.empty() || !path_exists(path_join(from, name))) continue;

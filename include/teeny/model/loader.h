@@ -29,8 +29,10 @@ class WeightLoader {
  private:
   const TensorInfo* find(const std::string& canonical) const;
   Weight from_gguf(const std::string& module, int64_t N, int64_t K) const;
-  QuantTensor packed(EncodingSpec spec, const std::string& module, int64_t N, int64_t K) const;
-  EncodingSpec gptq_spec(const std::string& module) const;
+  QuantTensor packed(const EncodingSpec& spec, const std::string& module, int64_t N, int64_t K) const;
+  QuantTensor bnb4(const EncodingSpec& spec, const std::string& module, int64_t N, int64_t K) const;
+  Tensor part(const TensorInfo& info, const EncodingPart& wanted) const;
+  Tensor substitute(const EncodingSpec& spec, const std::string& module, const EncodingPart& wanted, int64_t N, int64_t K) const;
 
   const TensorSource& source_;
   const ModelSpec& spec_;
