@@ -55,12 +55,15 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
   Outcome outcome{path, {}, {}, nullptr, {}};
   std::map<std::string, Tensor> importance;
   Calibration calibration;
-  if (!options.importance.empty() && plan.container == ContainerKind::Gguf) importance = read_importance(options.importance, plan.spec, notes);
+  if (!options.importance.empty()) importance = read_importance(options.importance, plan.spec, notes);
   if (plan.calibrated) {
     calibration = choose_calibration(source, plan.spec, options, context);
     outcome.calibration = calibration.json();
+    std::map<std::string, Tensor> collected;
+    if (plan.method == "gguf" || !options.save_importance.empty()) collected = collect_importance(source, plan.spec, calibration, context);
+    if (!options.save_importance.empty()) write_importance(options.save_importance, collected, calibration);
     if (plan.method == "gguf") {
-      importance = collect_importance(source, plan.spec, calibration, context);
+      importance = std::move(collected);
       notes.importance_file = calibration.source;
       notes.importance_dataset = calibration.source;
       notes.importance_entries = int64_t(importance.size());
@@ -84,10 +87,7 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
   {
     PhaseTimer timer(job, "finish");
     output.finish();
-    if (block_loop) {
-      std::error_code ignored;
-      std::filesystem::remove_all(Checkpoint::directory_of(path), ignored);
-    }
+    if (block_loop) Checkpoint::discard(Checkpoint::directory_of(path));
   }
   outcome.tensors = std::move(job.tensors);
   outcome.fallbacks = std::move(job.fallbacks);
@@ -99,6 +99,8 @@ Json knobs(const QuantizeOptions& o, const Plan& plan) {
   Json out = {{"granularity", plan.granularity}};
   if (plan.method == "gptq")
     out.update({{"damp", o.damp}, {"block", o.block}, {"act_order", o.act_order}, {"desc_act", o.desc_act}, {"mse", o.mse}, {"true_sequential", o.true_sequential}});
+  if (!o.sparsity.empty()) out["sparsity"] = o.sparsity;
+  if (plan.act_bits == 8) out.update({{"act", o.act}, {"smooth", o.smooth < 0 ? Json("searched") : Json(o.smooth)}});
   if (plan.method == "awq") out.update({{"grid", o.grid}, {"duo_scaling", o.duo_scaling}, {"clip", o.clip}});
   if (plan.calibrated) out.update({{"samples", o.samples}, {"seq_len", o.seq_len}});
   return out;
