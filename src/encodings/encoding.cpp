@@ -1,5 +1,7 @@
 #include "teeny/encodings/encoding.h"
 
+#include "encodings/common/affine.h"
+
 namespace teeny {
 
 Quantized Encoding::quantize(const Tensor& w, const FitOptions& options) const {
@@ -8,7 +10,7 @@ Quantized Encoding::quantize(const Tensor& w, const FitOptions& options) const {
   return {std::move(levels), std::move(grid)};
 }
 
-Tensor Encoding::storable_scale(const Tensor& scale) const { return scale.to(at::kHalf).to(at::kFloat); }
+Tensor Encoding::storable_scale(const Tensor& scale) const { return scale.to(scale_type(spec_)).to(at::kFloat); }
 
 Tensor Encoding::decode(const QuantTensor& packed) const {
   const auto [levels, grid] = unpack(packed);

@@ -25,6 +25,7 @@ Tensor column_descent(DescentBlock& block, Tensor& codes) {
   float* all_residual = block.residual.mutable_data_ptr<float>();
   uint8_t* all_codes = codes.mutable_data_ptr<uint8_t>();
   float* all_change = change.mutable_data_ptr<float>();
+  const bool* fixed = block.fixed.defined() ? block.fixed.const_data_ptr<bool>() : nullptr;
   at::parallel_for(0, N, 8, [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
       const GridRow grid{row_of(block.scale, n), row_of(block.zero, n), row_of(block.min, n), block.table.defined() ? block.table.const_data_ptr<float>() : nullptr, float(block.hi)};
@@ -32,7 +33,8 @@ Tensor column_descent(DescentBlock& block, Tensor& codes) {
       for (int64_t i = 0; i < B; ++i) {
         const float old = grid.value(all_codes[n * B + i], group[i]), own = h[i * B + i];
         // d tr(D H D^T) / d value = -2 residual: the free minimum lies residual / h_ii away.
-        const auto [code, value] = grid.nearest(old + residual[i] / own, group[i]);
+        const bool stays = fixed && fixed[n * B + i];
+        const auto [code, value] = stays ? Level{0, old} : grid.nearest(old + residual[i] / own, group[i]);
         const float by = value - old;
         all_change[n * B + i] = by;
         if (by == 0) continue;

@@ -5,6 +5,7 @@
 #include "teeny/core/version.h"
 #include "teeny/methods/awq.h"
 #include "teeny/methods/gptq.h"
+#include "teeny/methods/smooth.h"
 #include "teeny/record/record.h"
 
 namespace teeny {
@@ -40,6 +41,9 @@ int64_t longest(const Calibration& calibration) {
   return int64_t(n);
 }
 
+constexpr double kSteady = 0.8;  // agreement of the halves of a calibration below which it is said aloud
+constexpr int64_t kSampleTokens = 1024;  // that SmoothQuant's alpha and static scales are judged by
+
 class BlockLoop {
  public:
   BlockLoop(QuantizeJob& job, const Calibration& calibration, Checkpoint& checkpoint)
@@ -50,11 +54,15 @@ class BlockLoop {
     for (int64_t layer = start(); layer < spec_.layers; ++layer) {
       job_.context.check_interrupted();
       checkpoint_.begin_block(job_.output, layer);
+      last_store_ = std::chrono::steady_clock::now();
       Block block = load(layer);
+      if (job_.plan.act_bits == 8) prepare_activations(layer, block);
       if (job_.plan.method == "gptq")
         gptq(layer, block);
-      else
+      else if (job_.plan.method == "awq")
         awq(layer, block);
+      else
+        round(layer, block);
       write_vectors(layer, block);
       {
         PhaseTimer timer(job_, "forward");
@@ -65,9 +73,20 @@ class BlockLoop {
       job_.context.progress_advance();
     }
     job_.context.progress_finish();
+    warn_of_unsteady_calibration();
   }
 
  private:
+  void warn_of_unsteady_calibration() const {
+    double least = 1;
+    std::string name;
+    for (const auto& row : job_.tensors)
+      if (const double agreement = row.value("calibration_agreement", 1.0); agreement < least) least = agreement, name = row["name"].get<std::string>();
+    if (least < kSteady)
+      job_.context.warn("calibration-unsteady", fmt::format("{}: the two halves of the calibration agree to {:.0f} % only (E[x^2] of its input); more or more alike text makes the result steadier",
+                                                            name, 100 * least));
+  }
+
   // The first block to do, with what former blocks left behind.
   int64_t start() {
     const auto state = checkpoint_.load();
@@ -112,9 +131,14 @@ class BlockLoop {
   }
 
   // Packs, writes, measures; the block goes on with what the file will decode to.
-  void store(int64_t layer, size_t linear, Block& block, const Encoding& encoding, const Quantized& quantized, const Tensor& original, Json extra) {
+  void store(int64_t layer, size_t linear, Block& block, const Encoding& encoding, Quantized quantized, const Tensor& original, Json extra) {
     PhaseTimer timer(job_, "pack");
     const auto& tensor = planned(layer, linear);
+    const auto now = std::chrono::steady_clock::now();
+    extra["seconds"] = std::chrono::duration<double>(now - last_store_).count();
+    last_store_ = now;
+    if (const auto& agreement = agreement_[size_t(kLinears[linear].input)]) extra["calibration_agreement"] = *agreement;
+    if (tensor.encoding.act_bits == 8) set_activations(quantized.grid, encoding, linear, block, extra);
     const QuantTensor packed = encoding.pack(quantized.levels, quantized.grid);
     job_.output.put(tensor, packed);
     keep(tensor, linear, block, encoding.decode(packed), original, std::move(extra));
@@ -127,6 +151,60 @@ class BlockLoop {
     job_.output.put_plain(tensor, original);
     keep(tensor, linear, block, original.to(scalar_type(tensor.encoding.dtype)).to(at::kFloat), original, Json::object());
   }
+
+  // From here on the block rounds this linear's input as a runtime will.
+  void set_activations(Grid& grid, const Encoding& encoding, size_t index, Block& block, Json& extra) const {
+    Linear& linear = block.linears[index];
+    linear.act_bits = 8;
+    extra["smooth_alpha"] = alpha_[size_t(kLinears[index].input)];
+    if (!encoding.spec().act_static) return;
+    linear.input_scale = encoding.storable_scale(input_scale_[size_t(kLinears[index].input)]);
+    for (auto& [name, value] : grid.parts)
+      if (name == "input_scale") value = linear.input_scale;
+    extra["input_scale"] = linear.input_scale.item<float>();
+  }
+
+  // SmoothQuant's scales, and the static scales of the block's inputs.
+  void prepare_activations(int64_t layer, Block& block) {
+    const auto& o = job_.options;
+    std::array<InputStats, 4> stats;
+    std::array<Tensor, 4> samples;
+    {
+      PhaseTimer timer(job_, "calibrate");
+      stats = collect(spec_, block, hidden_, rope_, {0, 1, 2, 3}, false, job_.context);
+      for (size_t i = 0; i < 4; ++i) agreement_[i] = stats[i].agreement();
+      samples = sample_inputs(spec_, block, hidden_, rope_, kSampleTokens);
+    }
+    PhaseTimer timer(job_, "smooth");
+    alpha_ = {};
+    if (o.smooth != 0)
+      for (const auto& note : smooth_block(spec_, block, stats, samples, encodings(layer), {o.smooth, job_.plan.act_static, norm_type(layer)}))
+        alpha_[size_t(note.input)] = note.alpha;
+    for (size_t i = 0; i < 4 && job_.plan.act_static; ++i) input_scale_[i] = static_scale(samples[i], stats[i].largest.max().item<float>());
+  }
+
+  void round(int64_t layer, Block& block) {
+    const BlockEncodings encodings = this->encodings(layer);
+    for (size_t i = 0; i < block.linears.size(); ++i) {
+      const auto& encoding = encodings[i];
+      if (!encoding) {
+        store_plain(layer, i, block);
+        continue;
+      }
+      const Tensor target = block.linears[i].weight;
+      store(layer, i, block, *encoding, encoding->quantize(target, {}), target, Json::object());
+    }
+  }
+
+  // Null where the plan keeps a plain weight.
+  BlockEncodings encodings(int64_t layer) const {
+    BlockEncodings out;
+    for (size_t i = 0; i < out.size(); ++i)
+      if (planned(layer, i).encoding.kind != EncodingKind::Plain) out[i] = make_encoding(planned(layer, i).encoding);
+    return out;
+  }
+
+  at::ScalarType norm_type(int64_t layer) const { return scalar_type(planned(layer_prefix(layer) + "input_layernorm.weight").encoding.dtype); }
 
   void keep(const PlannedTensor& tensor, size_t linear, Block& block, Tensor decoded, const Tensor& original, Json extra) {
     ErrorSum error;
@@ -147,12 +225,15 @@ class BlockLoop {
   void gptq(int64_t layer, Block& block) {
     const auto& o = job_.options;
     GptqOptions options{o.damp, o.block, o.act_order, o.desc_act, o.mse};
+    const Sparsity sparsity = parse_sparsity(o.sparsity);
+    options.prune = sparsity.share, options.prune_of = sparsity.of;
     std::array<InputStats, 4> stats;
     for (int input = 0; input < 4; ++input) {
       if (input == 0 || o.true_sequential) {
         PhaseTimer timer(job_, "calibrate");
         std::vector<int> wanted = o.true_sequential ? std::vector<int>{input} : std::vector<int>{0, 1, 2, 3};
         stats = collect(spec_, block, hidden_, rope_, wanted, true, job_.context);
+        for (const int i : wanted) agreement_[size_t(i)] = stats[size_t(i)].agreement();
       }
       GptqFactor factor;
       options.together = together(layer, input);
@@ -174,11 +255,13 @@ class BlockLoop {
     GptqResult result;
     {
       PhaseTimer timer(job_, "solve");
-      result = gptq_quantize(original, factor, *encoding, options);
+      result = tensor.method == "rtn" ? GptqResult{encoding->quantize(original, {}), 0, {}} : gptq_quantize(original, factor, *encoding, options);
     }
     Json extra = {{"damp", factor.damp}};
+    if (factor.h.defined()) extra["output_error"] = output_error(original, decode(result.quantized.levels, result.quantized.grid), factor.h);
+    if (options.prune > 0) extra["zeros"] = (decode(result.quantized.levels, result.quantized.grid) == 0).to(at::kFloat).mean().item<float>();
     if (!factor.u.defined()) {
-      const std::string reason = "the Hessian stayed indefinite at every damping; rounded to nearest";
+      const std::string reason = std::string("the Hessian stayed indefinite at every damping; rounded to nearest") + (options.prune > 0 ? ", not pruned" : "");
       extra["note"] = reason;
       job_.fallbacks.push_back({{"name", tensor.module}, {"reason", reason}, {"encoding", tensor.encoding.name()}});
       job_.context.warn("gptq-fallback", tensor.module + ": " + reason + "; more calibration text may help");
@@ -191,12 +274,11 @@ class BlockLoop {
     {
       PhaseTimer timer(job_, "calibrate");
       stats = collect(spec_, block, hidden_, rope_, {0, 1, 2, 3}, true, job_.context);
+      for (size_t i = 0; i < 4; ++i) agreement_[i] = stats[i].agreement();
     }
     sample_memory();
-    BlockEncodings encodings;
-    for (size_t i = 0; i < encodings.size(); ++i)
-      if (planned(layer, i).encoding.kind != EncodingKind::Plain) encodings[i] = make_encoding(planned(layer, i).encoding);
-    const AwqOptions options{job_.options.grid, job_.options.duo_scaling, job_.options.clip};
+    const BlockEncodings encodings = this->encodings(layer);
+    const AwqOptions options{job_.options.grid, job_.options.duo_scaling, job_.options.clip, norm_type(layer)};
     {
       PhaseTimer timer(job_, "search");
       awq_transform(spec_, block, stats, encodings, options);
@@ -214,7 +296,8 @@ class BlockLoop {
         result = awq_quantize(linear, stats[size_t(kLinears[i].input)], *encodings[i], options);
       }
       if (result.bias.defined()) linear.bias = result.bias;
-      store(layer, i, block, *encodings[i], result.quantized, target, Json::object());
+      const Json extra = {{"output_error", output_error(target, decode(result.quantized.levels, result.quantized.grid), stats[size_t(kLinears[i].input)].gram)}};
+      store(layer, i, block, *encodings[i], result.quantized, target, extra);
     }
   }
 
@@ -235,6 +318,10 @@ class BlockLoop {
   Checkpoint& checkpoint_;
   HiddenStates hidden_;
   Rope rope_;
+  std::array<Tensor, 4> input_scale_;  // of the current block, with static activations
+  std::chrono::steady_clock::time_point last_store_;  // a linear's seconds: from the store before it to its own
+  std::array<std::optional<double>, 4> agreement_;  // of the halves of the calibration, for the current block's inputs
+  std::array<double, 4> alpha_{};       // SmoothQuant's, of the current block's inputs; 0: not smoothed
 };
 
 // Everything that decides a byte of the output; the thread count does not.
@@ -242,7 +329,7 @@ std::string resume_key(const QuantizeJob& job, const Calibration& calibration) {
   const auto& o = job.options;
   const Json key = {{"source", fingerprint(job.source)}, {"plan", plan_json(job.plan)}, {"calibration", calibration.json()}, {"version", version_info().version},
                     {"seq_len", o.seq_len}, {"damp", o.damp}, {"block", o.block}, {"act_order", o.act_order}, {"desc_act", o.desc_act}, {"mse", o.mse},
-                    {"true_sequential", o.true_sequential}, {"grid", o.grid}, {"duo_scaling", o.duo_scaling}, {"clip", o.clip}, {"nonfinite", o.allow_nonfinite}};
+                    {"true_sequential", o.true_sequential}, {"grid", o.grid}, {"duo_scaling", o.duo_scaling}, {"clip", o.clip}, {"smooth", o.smooth}, {"sparsity", o.sparsity}, {"nonfinite", o.allow_nonfinite}};
   return sha256_hex(dump_json(key));
 }
 

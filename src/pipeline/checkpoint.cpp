@@ -176,9 +176,15 @@ void Checkpoint::give_up(const std::string& why) {
   context_.warn("no-checkpoint", fmt::format("no checkpoints are kept any more, an interrupted run starts again: {}", why));
 }
 
-void Checkpoint::remove() {
+void Checkpoint::discard(const std::string& directory) {
   std::error_code ignored;
-  fs::remove_all(directory_, ignored);
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(directory, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(kJournal) || name.starts_with("block-") || name.starts_with("hidden-")) files.push_back(entry.path());
+  }
+  for (const auto& file : files) fs::remove(file, ignored);
+  fs::remove(directory, ignored);  // fails when something else is there
 }
 
 }  // namespace teeny

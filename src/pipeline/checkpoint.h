@@ -28,9 +28,10 @@ class Checkpoint {
   void begin_block(Output& output, int64_t block);  // from here on, what goes to the output is kept too
   // Closes the block. Hidden states are written only when they do not slow the run by more than a tenth.
   void end_block(Output& output, const CheckpointState& state, const HiddenStates& hidden);
-  void remove();
+  void remove() const { discard(directory_); }
 
   static std::string directory_of(const std::string& output);  // "<output>.resume"
+  static void discard(const std::string& directory);           // files of checkpoints only, then the folder if it is empty
 
  private:
   std::string path(const std::string& name) const { return path_join(directory_, name); }

@@ -13,6 +13,7 @@ struct DescentBlock {
   Tensor min;           // (N, G) f32 or undefined
   Tensor column_group;  // (B) int64
   Tensor table;         // (hi + 1) f32 or undefined
+  Tensor fixed;         // (N, B) bool: codes that stay as they are; or undefined
   int hi = 15;
 };
 // In place on codes (N, B) uint8, contiguous. Returns what the values changed by, (N, B) f32.

@@ -13,8 +13,9 @@ namespace teeny {
 
 struct AwqOptions {
   int grid = 20;             // powers r = 0, 1/grid .. tried for s = E|x|^r, then finer steps around the best
-  bool duo_scaling = false;  // also try s = E|x|^r / mean|w|^t, from t = 1 - r on
+  bool duo_scaling = true;   // also try s = E|x|^r / mean|w|^t for several t
   bool clip = true;          // search ranges and scales by output error
+  at::ScalarType norm_type = at::kHalf;  // of the norms as stored: scales are folded into them exactly
 };
 
 // What was chosen for one scaled group, for the record.
@@ -27,7 +28,7 @@ struct AwqScale {
 using BlockEncodings = std::array<std::shared_ptr<const Encoding>, 7>;  // of the block's linears, in the order of kLinears; null: not quantized
 
 // Scales and folds `block` in place: norms, weights and biases change so that the block computes the same function before
-// rounding. Norms end up exactly representable in fp16. `stats` (with gram) are of the block's own inputs, before and after.
+// rounding. Norms end up exactly representable in norm_type. `stats` (with gram) are of the block's own inputs, before and after.
 std::vector<AwqScale> awq_transform(const ModelSpec& spec, Block& block, std::array<InputStats, 4>& stats, const BlockEncodings& encodings,
                                     const AwqOptions& options);
 

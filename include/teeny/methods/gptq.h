@@ -17,6 +17,9 @@ struct GptqOptions {
   // Columns that stay together (a super-block): blocks by falling importance, columns within them too, and each block's
   // grid is fitted to the weights as the columns before have left them. 0: not so. Goes before act_order and desc_act.
   int64_t together = 0;
+  // Share of the weights that become 0, of every `prune_of` columns (0: of each block). Columns go in their own order then.
+  double prune = 0;
+  int64_t prune_of = 0;
   int sweeps = 2;            // coordinate descent over the codes afterwards
 };
 
@@ -35,6 +38,7 @@ GptqFactor gptq_factor(InputStats& stats, const GptqOptions& options);
 struct GptqResult {
   Quantized quantized;
   double loss = 0;       // sum over rows and columns of (w - q)^2 / u_ii^2 / 2 of the one pass, before the sweeps
+  Tensor pruned;         // (N, K) bool; undefined without pruning
 };
 GptqResult gptq_quantize(const Tensor& w, const GptqFactor& factor, const Encoding& encoding, const GptqOptions& options);
 

@@ -7,7 +7,7 @@
 
 namespace teeny {
 
-void descend(const Tensor& w, Levels& levels, const Grid& grid, const Tensor& h, int64_t block, int sweeps) {
+void descend(const Tensor& w, Levels& levels, const Grid& grid, const Tensor& fixed, const Tensor& h, int64_t block, int sweeps) {
   const int64_t K = w.size(1);
   const auto whole = [](const Tensor& t) { return t.defined() ? t.contiguous() : t; };
   const Tensor scale = whole(grid.scale), zero = whole(grid.zero), min = whole(grid.min);
@@ -19,7 +19,8 @@ void descend(const Tensor& w, Levels& levels, const Grid& grid, const Tensor& h,
       const int64_t end = std::min(K, begin + block);
       Tensor codes = levels.q.slice(1, begin, end).contiguous();
       DescentBlock piece{residual.slice(1, begin, end).contiguous(), h.slice(0, begin, end).slice(1, begin, end).contiguous(), scale, zero, min,
-                         group.slice(0, begin, end).contiguous(), grid.table, grid.hi};
+                         group.slice(0, begin, end).contiguous(), grid.table,
+                         fixed.defined() ? fixed.slice(1, begin, end).contiguous() : Tensor(), grid.hi};
       const Tensor change = column_descent(piece, codes);
       if (!change.any().item<bool>()) continue;
       moved = true;

@@ -4,7 +4,7 @@
 
 namespace teeny {
 
-// h (K, K) symmetric, in the columns' own order, diagonal > 0. Lowers tr(D H D^T) or leaves it, D = w - value.
-void descend(const Tensor& w, Levels& levels, const Grid& grid, const Tensor& h, int64_t block, int sweeps);
+// fixed (N, K) bool: codes that stay, or undefined. h (K, K) symmetric, in the columns' own order, diagonal > 0. Lowers tr(D H D^T) or leaves it, D = w - value.
+void descend(const Tensor& w, Levels& levels, const Grid& grid, const Tensor& fixed, const Tensor& h, int64_t block, int sweeps);
 
 }  // namespace teeny
