@@ -48,6 +48,6 @@ void refuse_unavailable(const Options& options) {
   }
 }
 
-bool resume_available(const std::string& command) { return command == "quantize" && !entry("--resume", command); }
+bool resume_available(const std::string& command) { return (command == "quantize" || command == "eval") && !entry("--resume", command); }
 
 }  // namespace teeny::cli

@@ -32,6 +32,12 @@ std::shared_ptr<const Encoding> make_encoding(const EncodingSpec& spec) {
   throw input_error("encoding", spec.name(), "is not implemented; see `teeny quantize --help` for the types and bits that are");
 }
 
+std::unique_ptr<RowCodec> make_row_codec(const EncodingSpec& spec) {
+  if (spec.kind == EncodingKind::Plain) return make_plain_rows(spec);
+  if (spec.kind == EncodingKind::Ggml) return make_ggml_rows(spec);
+  return nullptr;
+}
+
 std::vector<EncodingSpec> conformance_specs() {
   std::vector<EncodingSpec> all;
   for (const auto& entry : kEncodings)

@@ -1,11 +1,14 @@
 // What each folder of encodings/ offers to the table in registry.cpp.
 #pragma once
 #include "teeny/encodings/encoding.h"
+#include "teeny/encodings/row_codec.h"
 
 namespace teeny {
 
 std::shared_ptr<const Encoding> make_ggml(const EncodingSpec& spec);
 std::vector<EncodingSpec> ggml_examples();
+std::unique_ptr<RowCodec> make_ggml_rows(const EncodingSpec& spec);
+std::unique_ptr<RowCodec> make_plain_rows(const EncodingSpec& spec);
 std::shared_ptr<const Encoding> make_gptq(const EncodingSpec& spec);
 std::vector<EncodingSpec> gptq_examples();
 std::shared_ptr<const Encoding> make_awq(const EncodingSpec& spec);

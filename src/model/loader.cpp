@@ -84,6 +84,11 @@ const TensorInfo* WeightLoader::find(const std::string& canonical) const {
 
 bool WeightLoader::has(const std::string& canonical) const { return find(canonical) != nullptr; }
 
+const TensorInfo* WeightLoader::stored(const std::string& module) const {
+  if (source_.kind() == ContainerKind::Gguf && !gguf_row_order(spec_, short_module(module)).empty()) return nullptr;
+  return find(module + ".weight");
+}
+
 Tensor WeightLoader::vector(const std::string& name, int64_t size) const {
   const auto* info = find(name);
   if (!info) throw input_error("load", source_.path(), "tensor {} is missing; the file is incomplete or of another family", name);

@@ -1,28 +1,11 @@
-// Tensors that need nothing but themselves, in pieces of rows so that no large weight is ever whole in memory.
+// Tensors that need nothing but themselves.
 #include <cmath>
 
-#include "pipeline/job.h"
+#include "pipeline/rows.h"
 #include "teeny/core/error.h"
 
 namespace teeny {
 namespace {
-
-constexpr int64_t kPieceElements = 16 << 20;  // 64 MB of f32
-
-// A row-wise weight whose source rows are contiguous plain floats in canonical order can be read in pieces.
-const TensorInfo* plain_source(const QuantizeJob& job, const PlannedTensor& tensor) {
-  if (job.source.kind() != ContainerKind::Safetensors) return nullptr;
-  const auto* info = job.source.find(tensor.module + ".weight");
-  if (!info || info->shape != std::vector<int64_t>{tensor.N, tensor.K} || !traits(info->dtype).scalar()) return nullptr;
-  return info->dtype == DType::F32 || info->dtype == DType::F16 || info->dtype == DType::BF16 ? info : nullptr;
-}
-
-bool writable_in_rows(const QuantizeJob& job, const PlannedTensor& tensor) {
-  const bool row_wise = tensor.encoding.kind == EncodingKind::Plain || tensor.encoding.kind == EncodingKind::Ggml;
-  const bool permuted = job.plan.container == ContainerKind::Gguf && job.plan.spec.permuted_qk &&
-                        (tensor.module.ends_with("q_proj") || tensor.module.ends_with("k_proj"));
-  return row_wise && !permuted;
-}
 
 FitOptions fit_options(const QuantizeJob& job, const PlannedTensor& tensor) {
   FitOptions fit;
@@ -36,33 +19,6 @@ QuantTensor encode(const Tensor& w, const PlannedTensor& tensor, const FitOption
   const auto encoding = make_encoding(tensor.encoding);
   const auto [levels, grid] = encoding->quantize(w, fit);
   return encoding->pack(levels, grid);
-}
-
-void write_rows(QuantizeJob& job, const PlannedTensor& tensor, const TensorInfo& info) {
-  const int64_t step = std::max<int64_t>(1, kPieceElements / tensor.K);
-  const uint64_t row_bytes = info.bytes / uint64_t(tensor.N);
-  const FitOptions fit = fit_options(job, tensor);
-  ErrorSum error;
-  for (int64_t begin = 0; begin < tensor.N; begin += step) {
-    job.context.check_interrupted();
-    const int64_t rows = std::min(step, tensor.N - begin);
-    Tensor raw = at::empty({rows, tensor.K}, scalar_type(info.dtype));
-    job.source.read(info, std::span(static_cast<std::byte*>(raw.mutable_data_ptr()), raw.nbytes()), uint64_t(begin) * row_bytes);
-    Tensor w = raw.to(at::kFloat);
-    require_finite(w, tensor.module, job.options.allow_nonfinite);
-    if (tensor.encoding.kind == EncodingKind::Plain) {
-      const Tensor stored = w.to(scalar_type(tensor.encoding.dtype));
-      if (!stored.isfinite().all().item<bool>())
-        throw input_error("write", tensor.module, "has values beyond what {} can hold; choose bf16 or f32", name_of(tensor.encoding.dtype));
-      error.add(w, stored.to(at::kFloat));
-      job.output.put_rows(tensor, begin, stored);
-    } else {
-      QuantTensor packed = encode(w, tensor, fit);
-      error.add(w, decode(Weight(packed)));
-      job.output.put_rows(tensor, begin, packed.parts[0].second);
-    }
-  }
-  job.record(tensor, error);
 }
 
 void write_whole(QuantizeJob& job, const PlannedTensor& tensor) {
@@ -144,9 +100,7 @@ void write_direct(QuantizeJob& job, const PlannedTensor& tensor) {
   }
   if (tensor.method == "recode")
     write_recoded(job, tensor);
-  else if (const auto* info = plain_source(job, tensor); info && writable_in_rows(job, tensor))
-    write_rows(job, tensor, *info);
-  else
+  else if (!write_in_rows(job, tensor))
     write_whole(job, tensor);
 }
 

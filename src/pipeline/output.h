@@ -26,13 +26,14 @@ class Output {
   void put(const PlannedTensor& tensor, const QuantTensor& packed);     // every part
   void put_plain(const PlannedTensor& tensor, const Tensor& values);    // cast to the planned dtype; weights and vectors
   // Rows [begin, begin + rows) of a one-part weight, as stored bytes.
-  void put_rows(const PlannedTensor& tensor, int64_t begin, const Tensor& stored);
+  void put_rows(const PlannedTensor& tensor, int64_t begin, std::span<const std::byte> stored);  // thread-safe
+  bool reorders_rows(const PlannedTensor& tensor) const;  // the file has this weight's rows in another order
   // Whatever is put from now on is handed to `recorder` too, under its name in the file; {} ends that.
   using Recorder = std::function<void(const std::string& name, std::span<const std::byte> bytes)>;
   void record(Recorder recorder) { recorder_ = std::move(recorder); }
   void replay(const std::string& name, std::span<const std::byte> bytes);  // what a recorder was handed
   void finish();
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return path_; }                     // what to open: of several parts the first
 
  private:
   void write(const std::string& name, std::span<const std::byte> bytes);

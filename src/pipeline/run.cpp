@@ -34,8 +34,8 @@ Json describe(const std::string& path, bool hash) {
 }
 
 std::string model_name(const TensorSource& source) {
-  auto name = std::filesystem::path(source.path()).filename().string();
-  if (name.empty()) name = std::filesystem::path(source.path()).parent_path().filename().string();
+  auto name = model_folder_name(source.path());
+  if (name.empty()) name = model_folder_name(std::filesystem::path(source.path()).parent_path().string());
   for (const char* suffix : {".gguf", ".safetensors"})
     if (name.ends_with(suffix)) name.resize(name.size() - std::string_view(suffix).size());
   return name;
@@ -87,7 +87,8 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
   {
     PhaseTimer timer(job, "finish");
     output.finish();
-    if (block_loop) Checkpoint::discard(Checkpoint::directory_of(path));
+    if (block_loop) Checkpoint::discard(Checkpoint::directory_of(output.path()));
+    outcome.path = output.path();
   }
   outcome.tensors = std::move(job.tensors);
   outcome.fallbacks = std::move(job.fallbacks);
@@ -161,6 +162,7 @@ Json run_convert(const ConvertOptions& options, Context& context) {
   const Plan plan = make_convert_plan(*source, spec, options);
   QuantizeOptions work;
   work.force = options.force;
+  work.shard_bytes = options.shard_bytes;
   const std::string path = options.out.empty() ? default_output(plan, model_name(*source)) : options.out;
   const Outcome outcome = execute(*source, plan, work, path, context);
   record.json()["model"] = describe(outcome.path, options.hash);

@@ -55,7 +55,12 @@ struct Builder {
   }
 };
 
-bool source_has(const TensorSource& source, const std::string& canonical) {
+bool source_has_bias(const TensorSource& source, const ModelSpec& spec, const std::string& module) {
+  if (source.tensors().empty()) {  // planned from config.json alone
+    if (module.ends_with("q_proj") || module.ends_with("k_proj") || module.ends_with("v_proj")) return spec.qkv_bias;
+    return module.ends_with("o_proj") ? spec.o_bias : spec.mlp_bias;
+  }
+  const std::string canonical = module + ".bias";
   if (source.kind() == ContainerKind::Safetensors) return source.find(canonical) != nullptr;
   const auto name = to_gguf_name(canonical);
   return name && source.find(*name);
@@ -98,7 +103,7 @@ void walk(Builder& builder, const TensorSource& source, DType vector_dtype, DTyp
     for (const auto& slot : kLinears) {
       const auto [N, K] = linear_shape(spec, slot.module);
       encode(prefix + slot.module, N, K, true);
-      if (source_has(source, prefix + slot.module + ".bias")) builder.add_vector(prefix + slot.module + ".bias", N, bias_dtype);
+      if (source_has_bias(source, spec, prefix + slot.module)) builder.add_vector(prefix + slot.module + ".bias", N, bias_dtype);
     }
   }
 }

@@ -1,7 +1,6 @@
 #include "text/char_class.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "text/unicode_tables.h"
 
@@ -14,18 +13,20 @@ bool contains(std::span<const CodePointRange> ranges, uint32_t c) {
   return it != ranges.begin() && c <= std::prev(it)->last;
 }
 
+struct ClassRanges {
+  const std::span<const CodePointRange>& ranges;
+  CharClass cls;
+};
+const ClassRanges kClasses[] = {{kLetterRanges, kLetter}, {kNumberRanges, kNumber}, {kSpaceRanges, kSpace},
+                                {kMarkRanges, kMark},     {kUpperRanges, kUpper},   {kLowerRanges, kLower},
+                                {kPunctuationRanges, kPunctuation}, {kSymbolRanges, kSymbol}};
+
 }  // namespace
 
 CharClasses::CharClasses() : basic_(new uint8_t[0x10000]()) {
-  const auto paint = [&](std::span<const CodePointRange> ranges, CharClass value) {
-    for (const auto& range : ranges) {
-      if (range.first >= 0x10000) break;
-      std::memset(basic_.get() + range.first, value, std::min(range.last, 0xFFFFu) - range.first + 1);
-    }
-  };
-  paint(kLetterRanges, kLetter);
-  paint(kNumberRanges, kNumber);
-  paint(kSpaceRanges, kSpace);
+  for (const auto& [ranges, cls] : kClasses)
+    for (const auto& range : ranges)
+      for (uint32_t c = range.first; c <= range.last && c < 0x10000; ++c) basic_[c] |= cls;
 }
 
 const CharClasses& CharClasses::instance() {
@@ -34,12 +35,14 @@ const CharClasses& CharClasses::instance() {
 }
 
 CharClass CharClasses::of_high(uint32_t c) {
-  if (contains(kLetterRanges, c)) return kLetter;
-  if (contains(kNumberRanges, c)) return kNumber;
-  return contains(kSpaceRanges, c) ? kSpace : kOther;
+  CharClass out = 0;
+  for (const auto& [ranges, cls] : kClasses)
+    if (contains(ranges, c)) out |= cls;
+  return out;
 }
 
 bool is_word_char(uint32_t c) { return contains(kWordRanges, c); }
 bool is_space_char(uint32_t c) { return contains(kSpaceRanges, c); }
+bool is_digit_char(uint32_t c) { return c < 0x80 ? c >= '0' && c <= '9' : contains(kDigitRanges, c); }
 
 }  // namespace teeny

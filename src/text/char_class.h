@@ -6,13 +6,15 @@
 
 namespace teeny {
 
-enum CharClass : uint8_t { kOther = 0, kLetter = 1, kNumber = 2, kSpace = 3 };
+// Flags. A cased letter has kLetter and its case; letter, number, space, mark, punctuation and symbol exclude each other.
+using CharClass = uint8_t;
+constexpr CharClass kLetter = 1, kNumber = 2, kSpace = 4, kMark = 8, kUpper = 16, kLower = 32, kPunctuation = 64, kSymbol = 128;
 
 // One byte per code point of the basic plane, binary search above it (a scanner meets few of those).
 class CharClasses {
  public:
   static const CharClasses& instance();
-  CharClass of(uint32_t c) const { return c < 0x10000 ? static_cast<CharClass>(basic_[c]) : of_high(c); }
+  CharClass of(uint32_t c) const { return c < 0x10000 ? basic_[c] : of_high(c); }
 
  private:
   CharClasses();
@@ -22,5 +24,6 @@ class CharClasses {
 
 bool is_word_char(uint32_t c);   // \w of the regex crate
 bool is_space_char(uint32_t c);  // White_Space
+bool is_digit_char(uint32_t c);  // is_numeric of Rust
 
 }  // namespace teeny

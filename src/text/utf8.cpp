@@ -61,6 +61,17 @@ std::string_view valid_utf8(std::string_view text, std::string& storage) {
   }
 }
 
+size_t unfinished_utf8(std::string_view text) {
+  for (size_t back = 1; back <= 3 && back <= text.size(); ++back) {
+    const auto* p = reinterpret_cast<const unsigned char*>(text.data() + text.size() - back);
+    if ((*p & 0xC0) == 0x80) continue;  // look for the lead byte
+    int bad = 0;
+    if (*p < 0xC2 || sequence_length(p, p + back, bad) > 0) return 0;
+    return static_cast<size_t>(bad) == back ? back : 0;  // well-formed as far as it goes
+  }
+  return 0;
+}
+
 void append_utf8(std::string& out, uint32_t c) {
   const auto put = [&](uint32_t byte) { out.push_back(static_cast<char>(byte)); };
   if (c < 0x80) {

@@ -11,6 +11,9 @@ size_t valid_utf8_prefix(std::string_view text);
 // `text` itself when it is valid, else a repaired copy in `storage`.
 std::string_view valid_utf8(std::string_view text, std::string& storage);
 
+// The bytes at the end of `text` that begin a character and may be completed by what follows.
+size_t unfinished_utf8(std::string_view text);
+
 // The code point at `p` of text known to be valid; `length` gets its bytes.
 inline uint32_t decode_utf8(const char* p, int& length) {
   const auto* u = reinterpret_cast<const unsigned char*>(p);

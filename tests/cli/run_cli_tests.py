@@ -134,7 +134,9 @@ class BadInput(InFolder):
             self.refused(3, "absent: no such file or directory", *command, "--model", "absent")
 
     def test_hub_id(self):
-        self.refused(3, "hf download org/name", "inspect", "--model", "org/name")
+        offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(self.folder / "hf")}
+        for name in ("org/name", "org/name@v1:Q4_K_M"):  # downloads: tests/hub
+            self.refused(3, "not in the cache .*HF_HUB_OFFLINE", "inspect", "--model", name, env=offline)
 
     def test_truncated_safetensors(self):
         model = self.copy_model()

@@ -104,7 +104,16 @@ def check_tokenizer(suite, program, quick):
     return "; ".join(said[1:])
 
 
+def check_kinds(program, quick):
+    if not program.exists():
+        raise Skipped(f"{program} is not built (target tokenize)")
+    done = subprocess.run([sys.executable, str(pathlib.Path(__file__).with_name("check_tokenizers.py")), str(program), "--strings", "10000" if quick else "110000"], capture_output=True, text=True)
+    need(done.returncode == 0, done.stdout[-1500:] + done.stderr[-300:])
+    return done.stdout.splitlines()[-1]
+
+
 def add(suite, quick, tokenize):
+    suite.check("tokenizers kinds", lambda: check_kinds(tokenize, quick))
     suite.check("tokenizers ids", lambda: check_tokenizer(suite, tokenize, quick))
     for kind in ("F16", "Q8_0", "Q4_K_M") if quick else ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "IQ4_XS", "Q3_K_M"):
         suite.check(f"llama.cpp {kind}", lambda: check_llama(suite, kind))

@@ -33,7 +33,7 @@ class Inspect : public Command {
 
   int run(Options&, Session& session) override {
     options_.args = session.args();
-    options_.model = resolve_model(options_.model);
+    options_.model = resolve_model(options_.model, session.context());
     session.check_destinations();
     RunRecord record("inspect", session.args(), session.common().seed);
     Context& context = session.context();
@@ -89,7 +89,7 @@ class Inspect : public Command {
     try {
       const auto tokenizer = load_tokenizer(source);
       const auto& data = tokenizer->data();
-      out["tokenizer"] = {{"kind", "byte-level BPE"}, {"tokens", tokenizer->size()}, {"merges", data.merges.size()}, {"added", data.added.size()}, {"adds_bos", data.add_bos}};
+      out["tokenizer"] = {{"kind", data.alphabet == Alphabet::Bytes ? "byte-level BPE" : "SentencePiece BPE"}, {"tokens", tokenizer->size()}, {"merges", data.merges.size()}, {"added", data.added.size()}, {"adds_bos", data.add_bos}};
     } catch (const Error& error) {
       note_problem(error, context, "tokenizer-refused");
     }

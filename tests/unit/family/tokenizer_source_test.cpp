@@ -92,8 +92,11 @@ TEST(TokenizerSource, Refused) {
     change(m);
     expect_error(ErrorKind::Input, part, [&] { load_tokenizer(source); });
   };
-  wrong("the tokenizer model \"llama\" is not supported", [](auto& m) { m.set_string("tokenizer.ggml.model", "llama"); });
-  wrong("the pre-tokenizer \"tekken\" is not supported", [](auto& m) { m.set_string("tokenizer.ggml.pre", "tekken"); });
+  wrong("the tokenizer model \"bert\" is not supported", [](auto& m) { m.set_string("tokenizer.ggml.model", "bert"); });
+  wrong("the pre-tokenizer \"falcon\" is not supported", [](auto& m) { m.set_string("tokenizer.ggml.pre", "falcon"); });
+  wrong("tokenizer.teeny.options: \"nfc\" has a value", [](auto& m) { m.set_string("tokenizer.teeny.options", R"({"nfc":1})"); });
+  wrong("tokenizer.teeny.options: \"added\" has a value", [](auto& m) { m.set_string("tokenizer.teeny.options", R"({"added":{"7":["lstrip"]}})"); });
+  wrong("tokenizer.teeny.options is not a JSON object", [](auto& m) { m.set_string("tokenizer.teeny.options", "[]"); });
   wrong("tokenizer.ggml.tokens: has the type an array of i32", [](auto& m) { m.set_i32s("tokenizer.ggml.tokens", {1}); });
   wrong("token_type has 2 entries, tokenizer.ggml.tokens 3", [](auto& m) { m.set_i32s("tokenizer.ggml.token_type", {1, 1}); });
   wrong("merges holds \"ab\", expected two parts", [](auto& m) { m.set_strings("tokenizer.ggml.merges", {"ab"}); });

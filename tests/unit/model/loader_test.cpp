@@ -82,6 +82,7 @@ TEST_F(LoaderTest, TargetsRankNamesOverPatternsOverClasses) {
   with("a.b_proj.weight_shape", at::tensor({1, 8}, at::kLong));
   EXPECT_EQ(std::get<QuantTensor>(read(config, 1, 8)).spec.bits, 4);
   config["config_groups"]["group_2"] = {{"targets", {"a.b_proj"}}, {"weights", {{"num_bits", 8}, {"strategy", "channel"}}}};
+  tensors_.back().second = at::tensor({1, 4}, at::kLong);
   EXPECT_EQ(std::get<QuantTensor>(read(config, 1, 4)).spec.bits, 8);
 }
 
@@ -136,10 +137,10 @@ TEST_F(LoaderTest, GptqZeroPointsSayTheVersion) {
   const auto put = [&](int64_t field) {
     tensors_.clear();
     with("a.b_proj.qweight", at::zeros({3, 32}, at::kInt)).with("a.b_proj.scales", at::ones({1, 32}, at::kHalf));
-    Tensor words = at::zeros({1, 3}, at::kInt);
+    std::vector<int32_t> words(3);
     for (int64_t i = 0; i < 96; ++i)
-      if (field >> (i % 3) & 1) words[0][i / 32].bitwise_or_(at::tensor(int32_t(1u << (i % 32)), at::kInt));
-    with("a.b_proj.qzeros", words);
+      if (field >> (i % 3) & 1) words[size_t(i / 32)] |= int32_t(1u << (i % 32));
+    with("a.b_proj.qzeros", at::tensor(words, at::kInt).view({1, 3}));
     return std::get<QuantTensor>(read(config, 32, 32)).spec;
   };
   EXPECT_EQ(put(3).zero_offset, 1);
