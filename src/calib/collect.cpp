@@ -1,6 +1,7 @@
 #include "teeny/calib/collect.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "teeny/core/error.h"
 #include "teeny/kernels/fixed_order.h"
@@ -24,21 +25,40 @@ int64_t windows_per_chunk(const HiddenStates& hidden, int64_t largest_k, size_t 
   return std::clamp<int64_t>(kChunkBytes / (longest * largest_k * 4 * int64_t(inputs)), 1, int64_t(hidden.size()));
 }
 
-void accumulate(InputStats& stats, const Tensor& x, bool with_gram) {  // x (T, K)
+void accumulate(InputStats& stats, const Tensor& x, bool with_gram, bool first_half) {  // x (T, K)
   if (!stats.square.defined()) {
     stats.square = at::zeros({x.size(1)});
+    stats.half_square = at::zeros({x.size(1)});
     stats.absolute = at::zeros({x.size(1)});
+    stats.sum = at::zeros({x.size(1)});
+    stats.largest = at::zeros({x.size(1)});
     if (with_gram) stats.gram = at::zeros({x.size(1), x.size(1)});
   }
   for_each_single_threaded(1, [&](int64_t) {
-    stats.square.add_(x.square().sum(0));
+    const Tensor square = x.square().sum(0);
+    stats.square.add_(square);
+    if (first_half) stats.half_square.add_(square);
     stats.absolute.add_(x.abs().sum(0));
+    stats.sum.add_(x.sum(0));
+    stats.largest = at::maximum(stats.largest, x.abs().amax({0}));
   });
   if (with_gram) add_gram(stats.gram, x);
   stats.tokens += x.size(0);
+  if (first_half) stats.half_tokens += x.size(0);
 }
 
 }  // namespace
+
+std::optional<double> InputStats::agreement() const {
+  if (!half_square.defined() || half_tokens == 0 || half_tokens == tokens) return {};
+  const Tensor a = half_square / double(half_tokens), b = (square - half_square).clamp_min(0) / double(tokens - half_tokens);
+  return 1 - (a - b).abs().sum(at::kDouble).item<double>() / std::max((a + b).sum(at::kDouble).item<double>(), 1e-30);
+}
+
+double output_error(const Tensor& w, const Tensor& quantized, const Tensor& gram) {
+  const auto energy = [&](const Tensor& t) { return (fixed_matmul(t, gram) * t).sum(at::kDouble).item<double>(); };
+  return std::sqrt(std::max(energy(w - quantized), 0.0) / std::max(energy(w), 1e-30));
+}
 
 std::array<InputStats, 4> collect(const ModelSpec& spec, const Block& block, const HiddenStates& hidden, const Rope& rope, const std::vector<int>& inputs,
                                   bool with_gram, Context& context) {
@@ -58,9 +78,10 @@ std::array<InputStats, 4> collect(const ModelSpec& spec, const Block& block, con
       });
     });
     for (const int input : inputs) {
-      for (auto& window : captured) {
-        accumulate(stats[size_t(input)], window[size_t(input)], with_gram);
-        window[size_t(input)] = Tensor();
+      for (int64_t i = 0; i < count; ++i) {
+        auto& window = captured[size_t(i)][size_t(input)];
+        accumulate(stats[size_t(input)], window, with_gram, (begin + i) % 2 == 0);
+        window = Tensor();
       }
     }
   }
@@ -72,6 +93,24 @@ std::array<InputStats, 4> collect(const ModelSpec& spec, const Block& block, con
                         "has statistics that are not finite or all zero; the model or the calibration text is unusable");
   }
   return stats;
+}
+
+std::array<Tensor, 4> sample_inputs(const ModelSpec& spec, const Block& block, const HiddenStates& hidden, const Rope& rope, int64_t tokens) {
+  std::array<std::vector<Tensor>, 4> rows;
+  int64_t seen = 0;
+  for (const auto& h : hidden) {
+    if (seen >= tokens) break;
+    for_each_single_threaded(1, [&](int64_t) {
+      block_forward(spec, block, 0, h, rope, whole_window(h), [&](int input, const Tensor& x) {
+        rows[size_t(input)].push_back(x.view({x.size(1), x.size(2)}).slice(0, 0, tokens - seen).clone());
+        return input < 3;
+      });
+    });
+    seen += h.size(1);
+  }
+  std::array<Tensor, 4> out;
+  for (size_t i = 0; i < 4; ++i) out[i] = at::cat(rows[i]);
+  return out;
 }
 
 void advance(const ModelSpec& spec, const Block& block, HiddenStates& hidden, const Rope& rope, Context& context) {

@@ -17,16 +17,10 @@ struct Unavailable {
 
 const std::vector<Unavailable>& table() {
   static const std::vector<Unavailable> lines{
-      {"--recipe", {}, "one method, bits and group go for the whole model"},
       {"--target-bpw", {}, "choose the bits with --bits; --dry-run prints what follows"},
       {"--target-size", {}, "choose the bits with --bits; --dry-run prints the size"},
       {"--max-ppl-increase", {}, "quantize at several --bits and compare with 'teeny eval --tasks ppl'"},
       {"--save-sensitivity", {}, "the error of every tensor is in the record (--json FILE)"},
-      {"--save-importance", {}, "give the calibration text again, or an imatrix file with --importance"},
-      {"--act", {"dynamic"}, "use --act dynamic: a scale per token"},
-      {"--smooth", {}, "--method awq moves outliers by its own scales"},
-      {"--sparsity", {}, "leave it out"},
-      {"--resume", {}, "start again without it; interrupted runs leave nothing behind", {"quantize"}},
       {"--gpu-layers", {"all", "auto"}, "use --device cpu, or a GPU that holds the whole model"},
       {"--tensor-parallel", {"1"}, "use one GPU (--device cuda:N)"},
       {"--isa", {}, "leave it out: the best instruction set is found by itself"},

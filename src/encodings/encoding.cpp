@@ -1,5 +1,7 @@
 #include "teeny/encodings/encoding.h"
 
+#include "encodings/common/affine.h"
+
 namespace teeny {
 
 Quantized Encoding::quantize(const Tensor& w, const FitOptions& options) const {
@@ -7,6 +9,8 @@ Quantized Encoding::quantize(const Tensor& w, const FitOptions& options) const {
   Levels levels = nearest(w, grid);
   return {std::move(levels), std::move(grid)};
 }
+
+Tensor Encoding::storable_scale(const Tensor& scale) const { return scale.to(scale_type(spec_)).to(at::kFloat); }
 
 Tensor Encoding::decode(const QuantTensor& packed) const {
   const auto [levels, grid] = unpack(packed);

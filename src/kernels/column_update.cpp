@@ -2,23 +2,42 @@
 
 #include <ATen/Parallel.h>
 
-#include <cmath>
+#include <algorithm>
+#include <utility>
+#include <vector>
 
+#include "kernels/level.h"
 #include "teeny/core/error.h"
 
 namespace teeny {
 namespace {
 
 struct RowView {
-  float* w;             // (B)
-  const float* u;       // (B, B)
-  const float *scale, *zero, *min;  // of this row, (G); zero and min may be null
+  float* w;        // (B)
+  const float* u;  // (B, B)
+  GridRow grid;
   const int64_t* group;  // (B)
   uint8_t* codes;
   float* error;
   int64_t B;
-  float hi;
+  double prune;
+  int64_t prune_of;
+  bool* pruned;  // (B), or null
 };
+
+// Marks the least salient of columns [begin, end); ties go to the earlier one.
+void mark_pruned(const RowView& r, int64_t begin, int64_t end) {
+  std::vector<std::pair<float, int64_t>> order;
+  for (int64_t i = begin; i < end; ++i) {
+    const float x = r.w[i] / r.u[i * r.B + i];
+    order.emplace_back(x * x, i);
+    r.pruned[i] = false;
+  }
+  const auto count = std::min(order.size(), size_t(std::llround(r.prune * double(end - begin))));
+  std::partial_sort(order.begin(), order.begin() + ptrdiff_t(count), order.end());
+  for (size_t i = 0; i < count; ++i) r.pruned[order[i].second] = true;
+}
+
 
 __attribute__((target_clones("avx512f", "avx2", "default"))) void spread_error(float* w, const float* u, float e, int64_t n) {
   for (int64_t j = 0; j < n; ++j) w[j] -= e * u[j];
@@ -27,11 +46,8 @@ __attribute__((target_clones("avx512f", "avx2", "default"))) void spread_error(f
 float quantize_row(const RowView& r) {
   float loss = 0;
   for (int64_t i = 0; i < r.B; ++i) {
-    const int64_t g = r.group[i];
-    const float scale = r.scale[g], zero = r.zero ? r.zero[g] : 0, min = r.min ? r.min[g] : 0;
-    const float steps = scale != 0 ? std::nearbyint((r.w[i] + min) / scale) + zero : zero;
-    const float q = std::fmin(std::fmax(steps, 0.0f), r.hi);  // NaN becomes 0
-    const float value = scale * (q - zero) - min;
+    if (r.pruned && i % r.prune_of == 0) mark_pruned(r, i, std::min(r.B, i + r.prune_of));
+    const auto [q, value] = r.grid.nearest(r.pruned && r.pruned[i] ? 0 : r.w[i], r.group[i]);
     const float e = (r.w[i] - value) / r.u[i * r.B + i];
     r.codes[i] = uint8_t(q);
     r.error[i] = e;
@@ -50,15 +66,19 @@ ColumnResult column_update(ColumnBlock& block) {
   const int64_t N = block.w.size(0), B = block.w.size(1);
   TEENY_ASSERT(block.w.is_contiguous() && block.u.is_contiguous() && block.u.size(0) == B && block.u.size(1) == B);
   TEENY_ASSERT(block.scale.is_contiguous() && (!block.zero.defined() || block.zero.is_contiguous()) && (!block.min.defined() || block.min.is_contiguous()));
-  ColumnResult result{at::empty({N, B}, at::kByte), at::empty({N, B}, at::kFloat), at::empty({N}, at::kFloat)};
+  ColumnResult result{at::empty({N, B}, at::kByte), at::empty({N, B}, at::kFloat), at::empty({N}, at::kFloat), {}};
+  if (block.prune > 0) result.pruned = at::empty({N, B}, at::kBool);
+  const int64_t prune_of = block.prune_of > 0 ? block.prune_of : B;
   float* w = block.w.mutable_data_ptr<float>();
   uint8_t* codes = result.codes.mutable_data_ptr<uint8_t>();
   float* error = result.error.mutable_data_ptr<float>();
   float* loss = result.loss.mutable_data_ptr<float>();
+  const float* table = block.table.defined() ? block.table.const_data_ptr<float>() : nullptr;
   at::parallel_for(0, N, 8, [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n)
-      loss[n] = quantize_row({w + n * B, block.u.const_data_ptr<float>(), row_of(block.scale, n), row_of(block.zero, n), row_of(block.min, n),
-                              block.column_group.const_data_ptr<int64_t>(), codes + n * B, error + n * B, B, float(block.hi)});
+      loss[n] = quantize_row({w + n * B, block.u.const_data_ptr<float>(), {row_of(block.scale, n), row_of(block.zero, n), row_of(block.min, n), table, float(block.hi)},
+                              block.column_group.const_data_ptr<int64_t>(), codes + n * B, error + n * B, B, block.prune, prune_of,
+                              result.pruned.defined() ? result.pruned.mutable_data_ptr<bool>() + n * B : nullptr});
   });
   return result;
 }

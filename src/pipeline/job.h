@@ -42,7 +42,9 @@ void write_direct(QuantizeJob& job, const PlannedTensor& tensor);
 void write_calibrated_blocks(QuantizeJob& job, const Calibration& calibration);
 // E[x^2] of every linear's input, by canonical module, from the calibration windows.
 std::map<std::string, Tensor> collect_importance(const TensorSource& source, const ModelSpec& spec, const Calibration& calibration, Context& context);
-// llama.cpp's imatrix in GGUF form -> E[x^2] by canonical module.
+// llama.cpp's imatrix, in GGUF or .dat form -> E[x^2] by canonical module.
 std::map<std::string, Tensor> read_importance(const std::string& path, const ModelSpec& spec, OutputNotes& notes);
+// In GGUF form: sums of x^2 and the number of tokens, under llama.cpp's names.
+void write_importance(const std::string& path, const std::map<std::string, Tensor>& importance, const Calibration& calibration);
 
 }  // namespace teeny

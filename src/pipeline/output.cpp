@@ -102,13 +102,21 @@ Output::Output(const std::string& path, const Plan& plan, const TensorSource& so
   }
 }
 
+void Output::write(const std::string& name, std::span<const std::byte> bytes) {
+  sink_->put(name, bytes);
+  if (recorder_) recorder_(name, bytes);
+}
+
+void Output::replay(const std::string& name, std::span<const std::byte> bytes) { sink_->put(name, bytes); }
+
 void Output::put(const PlannedTensor& tensor, const QuantTensor& packed) {
   const auto order = stored_rows(plan_, tensor.module);
   TEENY_ASSERT(packed.parts.size() == tensor.parts.size());
   for (size_t i = 0; i < packed.parts.size(); ++i) {
     Tensor data = packed.parts[i].second;
     if (!order.empty()) data = data.index_select(0, at::tensor(order, at::kLong));
-    sink_->put(tensor.parts[i].suffix, bytes_of(data.contiguous()));
+    const Tensor stored = data.contiguous();
+    write(tensor.parts[i].suffix, bytes_of(stored));
   }
 }
 
@@ -118,7 +126,8 @@ void Output::put_plain(const PlannedTensor& tensor, const Tensor& values) {
   if (!data.isfinite().all().item<bool>())
     throw input_error("write", tensor.module, "has values beyond what {} can hold; choose another --dtype or --method bf16", name_of(dtype));
   if (const auto order = stored_rows(plan_, tensor.module); !order.empty()) data = data.index_select(0, at::tensor(order, at::kLong));
-  sink_->put(tensor.parts[0].suffix, bytes_of(data.contiguous()));
+  const Tensor stored = data.contiguous();
+  write(tensor.parts[0].suffix, bytes_of(stored));
 }
 
 void Output::put_rows(const PlannedTensor& tensor, int64_t begin, std::span<const std::byte> stored) {

@@ -1,5 +1,6 @@
 // Where a plan's tensors go: a Hugging Face directory or a GGUF file. Nothing has its final name before finish().
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -27,11 +28,18 @@ class Output {
   // Rows [begin, begin + rows) of a one-part weight, as stored bytes.
   void put_rows(const PlannedTensor& tensor, int64_t begin, std::span<const std::byte> stored);  // thread-safe
   bool reorders_rows(const PlannedTensor& tensor) const;  // the file has this weight's rows in another order
+  // Whatever is put from now on is handed to `recorder` too, under its name in the file; {} ends that.
+  using Recorder = std::function<void(const std::string& name, std::span<const std::byte> bytes)>;
+  void record(Recorder recorder) { recorder_ = std::move(recorder); }
+  void replay(const std::string& name, std::span<const std::byte> bytes);  // what a recorder was handed
   void finish();
   const std::string& path() const { return path_; }                     // what to open: of several parts the first
 
  private:
+  void write(const std::string& name, std::span<const std::byte> bytes);
+
   std::string path_;
+  Recorder recorder_;
   const Plan& plan_;
   const TensorSource& source_;
   const OutputNotes& notes_;

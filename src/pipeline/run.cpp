@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "pipeline/calibration_source.h"
+#include "pipeline/checkpoint.h"
 #include "pipeline/job.h"
 #include "teeny/core/error.h"
 #include "teeny/family/describe.h"
@@ -54,12 +55,15 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
   Outcome outcome{path, {}, {}, nullptr, {}};
   std::map<std::string, Tensor> importance;
   Calibration calibration;
-  if (!options.importance.empty() && plan.container == ContainerKind::Gguf) importance = read_importance(options.importance, plan.spec, notes);
+  if (!options.importance.empty()) importance = read_importance(options.importance, plan.spec, notes);
   if (plan.calibrated) {
     calibration = choose_calibration(source, plan.spec, options, context);
     outcome.calibration = calibration.json();
+    std::map<std::string, Tensor> collected;
+    if (plan.method == "gguf" || !options.save_importance.empty()) collected = collect_importance(source, plan.spec, calibration, context);
+    if (!options.save_importance.empty()) write_importance(options.save_importance, collected, calibration);
     if (plan.method == "gguf") {
-      importance = collect_importance(source, plan.spec, calibration, context);
+      importance = std::move(collected);
       notes.importance_file = calibration.source;
       notes.importance_dataset = calibration.source;
       notes.importance_entries = int64_t(importance.size());
@@ -83,6 +87,7 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
   {
     PhaseTimer timer(job, "finish");
     output.finish();
+    if (block_loop) Checkpoint::discard(Checkpoint::directory_of(output.path()));
     outcome.path = output.path();
   }
   outcome.tensors = std::move(job.tensors);
@@ -95,6 +100,8 @@ Json knobs(const QuantizeOptions& o, const Plan& plan) {
   Json out = {{"granularity", plan.granularity}};
   if (plan.method == "gptq")
     out.update({{"damp", o.damp}, {"block", o.block}, {"act_order", o.act_order}, {"desc_act", o.desc_act}, {"mse", o.mse}, {"true_sequential", o.true_sequential}});
+  if (!o.sparsity.empty()) out["sparsity"] = o.sparsity;
+  if (plan.act_bits == 8) out.update({{"act", o.act}, {"smooth", o.smooth < 0 ? Json("searched") : Json(o.smooth)}});
   if (plan.method == "awq") out.update({{"grid", o.grid}, {"duo_scaling", o.duo_scaling}, {"clip", o.clip}});
   if (plan.calibrated) out.update({{"samples", o.samples}, {"seq_len", o.seq_len}});
   return out;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "teeny/core/error.h"
+#include "teeny/plan/plan.h"
 
 namespace teeny {
 namespace {
@@ -17,8 +19,8 @@ struct MethodRule {
 };
 
 const std::array<MethodRule, 7> kMethods = {{
-    {"gptq", 4, {2, 3, 4, 8}, {"gptq", "gptq-v2", "compressed-tensors"}, true},
-    {"awq", 4, {3, 4, 8}, {"awq", "gptq", "gptq-v2", "compressed-tensors"}, false},
+    {"gptq", 4, {2, 3, 4, 8}, {"gptq", "gptq-v2", "compressed-tensors", "gguf"}, true},
+    {"awq", 4, {3, 4, 8}, {"awq", "gptq", "gptq-v2", "compressed-tensors", "gguf"}, false},
     {"rtn", 4, {2, 3, 4, 8}, {"gptq", "gptq-v2", "awq", "compressed-tensors", "gguf"}, true},
     {"int8", 8, {8}, {"bitsandbytes", "gptq", "gptq-v2", "compressed-tensors"}, true},
     {"gguf", 4, {2, 3, 4, 5, 6, 8, 16}, {"gguf"}, true},
@@ -41,11 +43,11 @@ std::string default_format(const MethodRule& rule, int bits, int act_bits) {
   return bits == 3 ? "gptq" : "compressed-tensors";
 }
 
-void check_bits(const MethodRule& rule, int bits) {
-  if (std::find(rule.bits.begin(), rule.bits.end(), bits) != rule.bits.end()) return;
-  const auto nearest = *std::min_element(rule.bits.begin(), rule.bits.end(), [&](int a, int b) { return std::abs(a - bits) < std::abs(b - bits); });
+void check_bits(const MethodRule& rule, const std::vector<int>& allowed, int bits) {
+  if (std::find(allowed.begin(), allowed.end(), bits) != allowed.end()) return;
+  const auto nearest = *std::min_element(allowed.begin(), allowed.end(), [&](int a, int b) { return std::abs(a - bits) < std::abs(b - bits); });
   throw input_error("quantize", fmt::format("--method {} --bits {}", rule.name, bits), "does not exist; the nearest that does is --bits {} (of {})", nearest,
-                    fmt::join(rule.bits, ", "));
+                    fmt::join(allowed, ", "));
 }
 
 void check_format(const MethodRule& rule, const Choice& choice) {
@@ -66,7 +68,6 @@ void check_activations(const MethodRule& rule, const Choice& choice) {
   const std::string subject = fmt::format("--act-bits {}", choice.act_bits);
   const std::string method = rule.name;
   if (choice.act_bits != 8) throw input_error("quantize", subject, "does not exist; activations have 8 or 16 bits");
-  if (choice.act_static) throw input_error("quantize", subject + " --act static", "is not available in this version; use --act dynamic");
   if (method != "int8" && method != "rtn" && method != "gptq") throw input_error("quantize", subject + " --method " + method, "cannot be combined; use int8, rtn or gptq");
   if (choice.bits != 8) throw input_error("quantize", fmt::format("{} --bits {}", subject, choice.bits), "has no runtime; int8 activations go with --bits 8");
   if (choice.format != "compressed-tensors") throw input_error("quantize", subject + " --format " + choice.format, "cannot be stored; use --format compressed-tensors");
@@ -90,12 +91,41 @@ void resolve_gguf(Choice& choice, const QuantizeOptions& options, const std::str
 
 }  // namespace
 
+Sparsity parse_sparsity(const std::string& text) {
+  if (text.empty()) return {};
+  const auto bad = [&] { return usage_error("quantize", "--sparsity " + text, "is not a share below 1 like 0.5, nor a pattern like 2:4"); };
+  const auto number = [&](std::string_view part, auto value) {
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (error != std::errc() || end != part.data() + part.size()) throw bad();
+    return value;
+  };
+  const auto colon = text.find(':');
+  if (colon == std::string::npos) {
+    const double share = number(std::string_view(text), 0.0);
+    if (!(share > 0 && share < 1)) throw bad();
+    return {share, 0};
+  }
+  const int zeros = number(std::string_view(text).substr(0, colon), 0), of = number(std::string_view(text).substr(colon + 1), 0);
+  if (zeros < 1 || zeros >= of || (of != 4 && of != 8 && of != 16)) throw bad();
+  return {double(zeros) / of, of};
+}
+
+// Pruning happens in GPTQ's loop, on grids that hold 0 exactly.
+static void check_sparsity(const Choice& choice, const QuantizeOptions& options) {
+  if (parse_sparsity(options.sparsity).share == 0) return;
+  const std::string subject = "--sparsity " + options.sparsity;
+  if (choice.method != "gptq") throw input_error("quantize", subject + " --method " + choice.method, "cannot be combined: weights are pruned in GPTQ's loop; use --method gptq");
+  if (choice.format == "gguf") throw input_error("quantize", subject + " --format gguf", "cannot be combined: most block types cannot hold 0; use --format gptq or compressed-tensors");
+  if (options.desc_act) throw usage_error("quantize", subject + " --desc-act", "cannot be combined: pruning goes through the columns as they stand");
+  if (options.block % 16 != 0) throw usage_error("quantize", fmt::format("{} --block {}", subject, options.block), "needs a block that is a multiple of 16");
+}
+
 Choice resolve(const QuantizeOptions& options) {
   const auto& rule = rule_of(options.method);
   Choice choice;
   choice.method = options.method;
   choice.bits = options.bits ? options.bits : rule.default_bits;
-  check_bits(rule, choice.bits);
+  check_bits(rule, options.format == "gguf" ? rule_of("gguf").bits : rule.bits, choice.bits);
   choice.format = options.format.empty() ? default_format(rule, choice.bits, options.act_bits) : options.format;
   choice.act_bits = options.act_bits, choice.act_static = options.act == "static";
   choice.ordered = options.desc_act && choice.method == "gptq";
@@ -109,7 +139,10 @@ Choice resolve(const QuantizeOptions& options) {
     throw usage_error("quantize", fmt::format("--group {}", options.group), "must be positive; for one scale a row pass --granularity channel");
   check_format(rule, choice);
   check_activations(rule, choice);
+  check_sparsity(choice, options);
   if (choice.format == "gguf") {
+    if (options.desc_act && choice.method == "gptq")
+      throw input_error("quantize", "--desc-act --format gguf", "cannot be combined: GGUF stores no order of columns; leave --desc-act out");
     resolve_gguf(choice, options, choice.method);
   } else if (!options.type.empty()) {
     throw usage_error("quantize", "--type " + options.type, "belongs to GGUF files; pass --method gguf with it");

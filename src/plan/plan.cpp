@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "plan/choice.h"
+#include "plan/recipe.h"
 #include "plan/recode.h"
 #include "teeny/core/error.h"
 #include "teeny/family/names.h"
@@ -112,16 +113,36 @@ DType plain_dtype(const ModelSpec& spec) {
   return spec.dtype == "float16" ? DType::F16 : DType::BF16;
 }
 
-void fill_hf(Builder& builder, const TensorSource& source, const EncodingSpec& linear, DType rest, const std::string& method) {
+// A rule may have a weight rounded to nearest inside GPTQ's loop; every other method is the whole model's.
+std::string method_of(const Rule& rule, const std::string& method, const std::string& module) {
+  if (rule.method.empty() || rule.method == method) return method;
+  if (rule.method == "rtn" && method == "gptq") return "rtn";
+  throw usage_error("recipe", fmt::format("rule \"{}\" for {}", printable(rule.match), module), "wants the method {}, the model is quantized with {}; give that with --method, or skip the weight",
+                    printable(rule.method), method);
+}
+
+void fill_hf(Builder& builder, const TensorSource& source, const EncodingSpec& linear, DType rest, const std::string& method, const std::vector<Rule>& rules = {}) {
   walk(builder, source, rest, rest, [&](const std::string& module, int64_t N, int64_t K, bool in_block) {
-    if (in_block)
-      builder.add_weight(module, N, K, linear, method);
-    else
+    const Rule* rule = in_block ? find_rule(rules, module) : nullptr;
+    if (!in_block || (rule && rule->skip))
       builder.add_weight(module, N, K, plain(rest), "plain");
+    else if (rule)
+      builder.add_weight(module, N, K, apply_rule(*rule, linear, builder.plan.format, module), method_of(*rule, method, module));
+    else
+      builder.add_weight(module, N, K, linear, method);
   });
 }
 
-void fill_gguf(Builder& builder, const TensorSource& source, const std::string& type, bool has_importance) {
+// The labels of a checkpoint say what most of its weights are.
+void settle_recipe(Plan& plan) {
+  check_fused(plan);
+  const auto groups = encoding_groups(plan);
+  if (plan.container == ContainerKind::Gguf || groups.empty()) return;
+  plan.bits = groups[0].encoding.bits, plan.group = groups[0].encoding.group, plan.symmetric = groups[0].encoding.symmetric;
+}
+
+void fill_gguf(Builder& builder, const TensorSource& source, const std::string& type, bool has_importance, const std::string& block_method = "search",
+               const std::vector<Rule>& rules = {}) {
   const auto& spec = builder.plan.spec;
   const auto& file_type = gguf_file_type(type);
   builder.plan.type = file_type.name;
@@ -141,13 +162,17 @@ void fill_gguf(Builder& builder, const TensorSource& source, const std::string& 
     builder.add(std::move(freqs));
   }
   size_t next = 0;
-  walk(builder, source, DType::F32, DType::F32, [&](const std::string& module, int64_t N, int64_t K, bool) {
+  walk(builder, source, DType::F32, DType::F32, [&](const std::string& module, int64_t N, int64_t K, bool in_block) {
     const auto choice = mix[next++];
     EncodingSpec encoding = plain(choice.dtype);
     encoding.kind = traits(choice.dtype).scalar() ? EncodingKind::Plain : EncodingKind::Ggml;
     std::string note;
     if (choice.dtype != choice.wanted) note = fmt::format("K={} is no multiple of {}'s block of {}", K, name_of(choice.wanted), traits(choice.wanted).block);
-    builder.add_weight(module, N, K, encoding, traits(choice.dtype).scalar() ? "plain" : "search", note);
+    if (const Rule* rule = find_rule(rules, module)) {
+      encoding = rule->skip ? plain(DType::F16) : apply_rule(*rule, encoding, "gguf", module);
+      note.clear();
+    }
+    builder.add_weight(module, N, K, encoding, encoding.kind == EncodingKind::Plain ? "plain" : in_block ? block_method : "search", note);
   });
 }
 
@@ -176,6 +201,7 @@ void finish(Plan& plan, const QuantizeOptions& options) {
 
 Plan make_plan(const TensorSource& source, const ModelSpec& spec, const QuantizeOptions& options) {
   const Choice choice = resolve(options);
+  const std::vector<Rule> rules = read_recipe(options.recipe);
   Builder builder;
   Plan& plan = builder.plan;
   plan.spec = spec;
@@ -184,9 +210,11 @@ Plan make_plan(const TensorSource& source, const ModelSpec& spec, const Quantize
   plan.ordered = choice.ordered, plan.act_bits = choice.act_bits, plan.act_static = choice.act_static;
   plan.container = choice.format == "gguf" ? ContainerKind::Gguf : ContainerKind::Safetensors;
   plan.calibrated = choice.method == "gptq" || choice.method == "awq" || (choice.method == "gguf" && !options.calibration.empty());
-  const bool importance = choice.method == "gguf" && (!options.importance.empty() || plan.calibrated);
+  plan.calibrated |= plan.act_bits == 8 && (plan.act_static || options.smooth != 0);
   if (plan.container == ContainerKind::Gguf) {
-    fill_gguf(builder, source, choice.type, importance);
+    const bool by_block = plan.calibrated && choice.method != "gguf";
+    const bool importance = plan.calibrated || (choice.method == "gguf" && !options.importance.empty());
+    fill_gguf(builder, source, choice.type, importance, by_block ? choice.method : "search", rules);
   } else {
     const bool sixteen = choice.method == "fp16" || choice.method == "bf16";
     EncodingSpec linear = linear_encoding(choice);
@@ -196,8 +224,9 @@ Plan make_plan(const TensorSource& source, const ModelSpec& spec, const Quantize
     if (choice.format == "compressed-tensors") linear.scale_dtype = rest;  // readers take the scale's type for the weight's
     plan.dtype = name_of(rest);
     const std::string method = sixteen ? "plain" : choice.method == "int8" ? "rtn" : choice.method;
-    fill_hf(builder, source, linear, rest, method);
+    fill_hf(builder, source, linear, rest, method, rules);
   }
+  if (!rules.empty()) settle_recipe(plan);
   finish(plan, options);
   return plan;
 }

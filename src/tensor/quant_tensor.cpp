@@ -54,6 +54,16 @@ Grid slice_rows(const Grid& grid, int64_t begin, int64_t end) {
   return out;
 }
 
+Grid slice_columns(const Grid& grid, int64_t index, int64_t pieces) {
+  TEENY_ASSERT(!grid.g_idx.defined());
+  if (pieces == 1) return grid;
+  Grid out = grid;
+  const auto cut = [&](const Tensor& t) { return t.defined() ? t.chunk(pieces, 1)[size_t(index)] : t; };
+  out.scale = cut(grid.scale), out.zero = cut(grid.zero), out.min = cut(grid.min);
+  for (auto& [name, tensor] : out.parts) tensor = cut(tensor);
+  return out;
+}
+
 Grid concat_columns(const std::vector<Grid>& grids) {
   TEENY_ASSERT(!grids.empty());
   Grid out = grids[0];

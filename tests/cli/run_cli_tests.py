@@ -124,7 +124,7 @@ class Usage(InFolder):
             self.refused(2, message, *args)
 
     def test_unavailable_options_are_refused_not_ignored(self):
-        for args in (["--target-bpw", "4.5"], ["--sparsity", "2:4"], ["--act-bits", "8", "--act", "static"]):
+        for args in (["--target-bpw", "4.5"], ["--save-sensitivity", "s.json"]):
             self.refused(3, "not available in this version", "quantize", "--method", "gptq", *args)
 
 

@@ -27,7 +27,7 @@ struct QuantizeOptions : CommonOptions {
   std::string calibration;             // empty: the model's default
   int64_t samples = 128, seq_len = 2048;
   std::string importance, save_importance, recipe;
-  bool desc_act = false, mse = true, true_sequential = true, clip = true, duo_scaling = false;
+  bool desc_act = false, mse = true, true_sequential = true, clip = true, duo_scaling = true;
   bool act_order = true;               // GPTQ: process columns by falling diag(H), groups fixed beforehand (static)
   double damp = 0.01;
   int64_t block = 128;

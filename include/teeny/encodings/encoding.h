@@ -32,6 +32,8 @@ class Encoding {
   virtual Grid fit(const Tensor& w, const FitOptions& options) const = 0;
   // The best codes and grid found for w on its own. Default: fit(), then nearest().
   virtual Quantized quantize(const Tensor& w, const FitOptions& options) const;
+  // The nearest scales that the stored form can hold, for methods that refine them. Default: spec().scale_dtype.
+  virtual Tensor storable_scale(const Tensor& scale) const;
   virtual QuantTensor pack(const Levels& levels, const Grid& grid) const = 0;
   virtual Quantized unpack(const QuantTensor& packed) const = 0;
   // (N, K) f32 of the stored form; the reference for every faster path. Default: decode(unpack()).

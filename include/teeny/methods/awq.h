@@ -1,7 +1,8 @@
 // AWQ (Lin et al., arXiv 2306.00978): input channels that carry large activations are scaled up before rounding, the
-// inverse is folded into the operation before; then each group's range is clipped where that lowers the output error.
+// inverse is folded into the operation before. Codes are rounded, each group's range chosen by the error of the output.
 #pragma once
 #include <array>
+#include <memory>
 #include <string>
 
 #include "teeny/calib/collect.h"
@@ -11,22 +12,30 @@
 namespace teeny {
 
 struct AwqOptions {
-  int grid = 20;             // ratios r = 0, 1/grid .. tried for s = E|x|^r / ...
-  bool duo_scaling = false;  // also try s = E|x|^r / mean|w|^(1-r)
-  bool clip = true;
+  int grid = 20;             // powers r = 0, 1/grid .. tried for s = E|x|^r, then finer steps around the best
+  bool duo_scaling = true;   // also try s = E|x|^r / mean|w|^t for several t
+  bool clip = true;          // search ranges and scales by output error
+  at::ScalarType norm_type = at::kHalf;  // of the norms as stored: scales are folded into them exactly
 };
 
 // What was chosen for one scaled group, for the record.
 struct AwqScale {
   std::string group;         // "input_layernorm -> q,k,v"
-  double ratio = 0;
-  bool duo = false;
+  double ratio = 0, weight_ratio = 0;        // r and t
   double error_before = 0, error_after = 0;  // relative squared output error, at s = 1 and at the chosen s
 };
 
-// Scales, folds and clips `block` in place: norms, weights and biases change so that the block computes the same function
-// before rounding. Norms end up exactly representable in fp16. `stats` (with gram) are of the block's own inputs.
-std::vector<AwqScale> awq_transform(const ModelSpec& spec, Block& block, const std::array<InputStats, 4>& stats, const Encoding& encoding,
+using BlockEncodings = std::array<std::shared_ptr<const Encoding>, 7>;  // of the block's linears, in the order of kLinears; null: not quantized
+
+// Scales and folds `block` in place: norms, weights and biases change so that the block computes the same function before
+// rounding. Norms end up exactly representable in norm_type. `stats` (with gram) are of the block's own inputs, before and after.
+std::vector<AwqScale> awq_transform(const ModelSpec& spec, Block& block, std::array<InputStats, 4>& stats, const BlockEncodings& encodings,
                                     const AwqOptions& options);
+
+struct AwqResult {
+  Quantized quantized;
+  Tensor bias;  // takes the place of linear.bias; undefined when it has none
+};
+AwqResult awq_quantize(const Linear& linear, const InputStats& stats, const Encoding& encoding, const AwqOptions& options);
 
 }  // namespace teeny

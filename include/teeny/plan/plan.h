@@ -52,6 +52,13 @@ std::vector<std::string> plain_linears(const Plan& plan);
 
 inline constexpr const char* kRopeFreqs = "rope_freqs.weight";  // GGUF only: divisors of the rotary frequencies
 
+// "0.5": that share of the weights of each block of columns; "2:4": 2 of every 4 neighbours. Usage error for anything else.
+struct Sparsity {
+  double share = 0;
+  int64_t of = 0;  // neighbouring columns; 0: a whole block
+};
+Sparsity parse_sparsity(const std::string& text);  // "" is none
+
 Plan make_plan(const TensorSource& source, const ModelSpec& spec, const QuantizeOptions& options);
 Plan make_convert_plan(const TensorSource& source, const ModelSpec& spec, const ConvertOptions& options);
 std::string default_output(const Plan& plan, const std::string& model_name);   // "./teeny-demo-7m-awq-4bit"

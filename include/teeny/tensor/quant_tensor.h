@@ -44,6 +44,8 @@ using Weight = std::variant<Tensor, QuantTensor>;  // Tensor: (N, K), any float 
 Tensor decode(const Levels& levels, const Grid& grid);    // (N, K) f32
 Levels nearest(const Tensor& w, const Grid& grid);        // round((w + min) / scale) + zero, half to even, clamped to 0..hi; scale 0 -> zero; the nearest level of a table
 Grid slice_rows(const Grid& grid, int64_t begin, int64_t end);
+// Piece `index` of `pieces` equal ones along the columns; without g_idx.
+Grid slice_columns(const Grid& grid, int64_t index, int64_t pieces);
 Grid concat_columns(const std::vector<Grid>& grids);      // grids of neighbouring column blocks of the same rows
 
 }  // namespace teeny

@@ -45,8 +45,8 @@ class Quantize : public Command {
       throw usage_error("usage", "--group", "has no meaning with --granularity {}; leave one of them out", options_.granularity);
     if (options_.bits > 8 && options_.bits != 16) throw usage_error("usage", "--bits", "{} is out of range; give 2 to 8, or 16", options_.bits);
     settle_type(options_);
-    if (!options_.importance.empty() && options_.method != "gguf")
-      throw input_error("quantize", "--importance", "is used by --method gguf only in this version; {} takes --calibration", options_.method);
+    if (!options_.importance.empty() && options_.method != "gguf" && options_.method != "rtn")
+      throw input_error("quantize", "--importance", "is used by --method gguf and rtn; {} needs more than a number a column and takes --calibration", options_.method);
     warn_of_idle_options(o, session.context());
     options_.args = session.args();
     // Before a download that may take hours.
@@ -56,6 +56,8 @@ class Quantize : public Command {
     check_files();
     RunRecord record("quantize", session.args(), session.common().seed);
     const Plan plan = plan_quantize(options_);
+    if (!options_.save_importance.empty() && !plan.calibrated)
+      throw usage_error("usage", "--save-importance", "needs calibration, which --method {} does without; pass --calibration FILE|self", options_.method);
     if (options_.out.empty()) options_.out = output_name(plan, model_stem(options_.model));
     session.check_destinations();
     const auto render = [&](const Json& r) { return render_quantize(r, session.colour()); };
@@ -74,8 +76,8 @@ class Quantize : public Command {
         "the text that ships with the shipped model; self for others";
     o.integer({"--samples"}, options_.samples, 1, 1 << 24, "samples of the calibration text");
     o.integer({"--seq-len"}, options_.seq_len, 1, 1 << 24, "tokens a sample");
-    o.text({"--importance"}, options_.importance, "FILE", "reuse statistics: llama.cpp's imatrix in GGUF form", Takes::File);
-    o.text({"--save-importance"}, options_.save_importance, "FILE", "keep the statistics", Takes::File);
+    o.text({"--importance"}, options_.importance, "FILE", "reuse statistics: an imatrix in GGUF or .dat form", Takes::File);
+    o.text({"--save-importance"}, options_.save_importance, "FILE", "keep the statistics, as an imatrix in GGUF form", Takes::File);
   }
 
   void setup_methods(Options& o) {
@@ -90,8 +92,8 @@ class Quantize : public Command {
     o.flag({"--no-true-sequential"}, options_.true_sequential, "quantize a block's linears at once", false);
     o.group("AWQ");
     o.integer({"--grid"}, options_.grid, 1, 1000, "scales tried for each group of linears");
-    o.flag({"--duo-scaling"}, options_.duo_scaling, "also try scales that weigh activations against weights");
-    o.flag({"--no-duo-scaling"}, options_.duo_scaling, "activations only (on)", false);
+    o.flag({"--duo-scaling"}, options_.duo_scaling, "scales that weigh activations against weights, both ways (on)");
+    o.flag({"--no-duo-scaling"}, options_.duo_scaling, "scales by activations only", false);
     o.flag({"--clip"}, options_.clip, "search the clipping that loses least (on)");
     o.flag({"--no-clip"}, options_.clip, "no clipping", false);
     o.group("GGUF");
@@ -110,7 +112,7 @@ class Quantize : public Command {
     o.group("Activations and sparsity");
     o.integer({"--act-bits"}, options_.act_bits, 8, 16, "bits of activations, 8 or 16");
     o.choice({"--act"}, options_.act, {"dynamic", "static"}, "activation scales per token, or from calibration");
-    o.number({"--smooth"}, options_.smooth, 0, 1, "move outliers of activations into the weights first, by this alpha").shown_default.clear();
+    o.number({"--smooth"}, options_.smooth, 0, 1, "with --act-bits 8: move outliers of activations into the weights first, by this alpha; 0: none").shown_default = "searched";
     o.text({"--sparsity"}, options_.sparsity, "0.5|2:4", "share or pattern of weights set to 0");
   }
 

@@ -1,34 +1,39 @@
 #include "teeny/methods/awq.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "methods/awq/codes.h"
+#include "methods/common/fold.h"
 #include "teeny/core/error.h"
 #include "teeny/kernels/fixed_order.h"
 
 namespace teeny {
 namespace {
 
-// Linears that share a scaled input, and what the inverse scale is folded into.
-struct ScaleGroup {
-  const char* name;
-  std::vector<size_t> consumers;  // indices into Block::linears
-  int input;                      // whose statistics
-  Tensor* norm = nullptr;         // folded into this norm ...
-  Linear* producer = nullptr;     // ... or into the rows of this linear
-};
-
 double gram_norm(const Tensor& d, const Tensor& gram) { return (fixed_matmul(d, gram) * d).sum(at::kDouble).item<double>(); }
+
+// What the inputs of a group are like: the error that counts is E (d x)^2, and where a bias takes up its mean, the variance.
+struct Inputs {
+  Tensor gram, covariance;  // (K, K): mean of x x^T, and the same about the mean of x where there are biases
+  Inputs(const InputStats& stats, bool biased) : gram(stats.gram / double(stats.tokens)) {
+    if (!biased) return;
+    const Tensor mean = stats.sum / double(stats.tokens);
+    covariance = gram - at::outer(mean, mean);
+  }
+  const Tensor& error_of(const Linear& linear) const { return linear.bias.defined() ? covariance : gram; }
+};
 
 // Sum over the linears of tr(D G D^T) / tr(W G W^T) with D = dequantized(W s) / s - W: the relative squared output error,
 // without activations. Relative, because q, k, v and gate, up differ in scale by orders of magnitude while a relative
 // error in each of them harms alike.
-double output_error(const Block& block, const ScaleGroup& group, const Tensor& gram, const Tensor& s, const Encoding& encoding) {
+double output_error(const Block& block, const ScaleGroup& group, const Inputs& inputs, const Tensor& s, const BlockEncodings& encodings) {
   double error = 0;
   for (const size_t index : group.consumers) {
     const Tensor& w = block.linears[index].weight;
-    const auto [levels, grid] = encoding.quantize(w * s, {});
+    const auto [levels, grid] = encodings[index]->quantize(w * s, {});
     const Tensor d = decode(levels, grid).div_(s).sub_(w);
-    error += gram_norm(d, gram) / std::max(gram_norm(w, gram), 1e-30);
+    error += gram_norm(d, inputs.error_of(block.linears[index])) / std::max(gram_norm(w, inputs.gram), 1e-30);
   }
   return error;
 }
@@ -53,99 +58,88 @@ Tensor normalised(Tensor s) {
   return at::where(s.isfinite(), s, at::ones_like(s));
 }
 
-Tensor candidate(const Tensor& x_mean, const Tensor& w_mean, double ratio, bool duo) {
-  const Tensor top = x_mean.pow(ratio);
-  return normalised(duo ? top / (w_mean.pow(1 - ratio) + 1e-4) : top);
-}
+// s = E|x|^x_power / w^w_power: activations alone are w_power 0, AutoAWQ's duo scaling is w_power 1 - x_power.
+struct Powers {
+  double x = 0, w = 0;
+};
 
 struct Choice {
   Tensor s;
   AwqScale note;
 };
 
-Choice search(const Block& block, const ScaleGroup& group, const InputStats& stats, const Encoding& encoding, const AwqOptions& options) {
-  const int64_t K = stats.square.size(0);
-  const Tensor gram = stats.gram / double(stats.tokens), x_mean = stats.absolute / double(stats.tokens);
-  const Tensor w_mean = relative_weight(block, group, encoding.block_cols(K));
-  Choice best{at::ones({K}), {group.name, 0, false, 0, 0}};
-  best.note.error_before = best.note.error_after = output_error(block, group, gram, best.s, encoding);
-  for (const bool duo : {false, true}) {
-    if (duo && !options.duo_scaling) continue;
-    for (int i = duo ? 0 : 1; i < options.grid; ++i) {
-      const double ratio = double(i) / options.grid;
-      const Tensor s = candidate(x_mean, w_mean, ratio, duo);
-      const double error = output_error(block, group, gram, s, encoding);
-      if (!(error < best.note.error_after)) continue;  // NaN loses
-      best.s = s;
-      best.note.ratio = ratio, best.note.duo = duo, best.note.error_after = error;
-    }
+class ScaleSearch {
+ public:
+  ScaleSearch(const Block& block, const ScaleGroup& group, const InputStats& stats, const BlockEncodings& encodings)
+      : block_(block), group_(group), encodings_(encodings), inputs_(stats, std::any_of(group.consumers.begin(), group.consumers.end(), [&](size_t i) { return block.linears[i].bias.defined(); })), x_(stats.absolute / double(stats.tokens)) {
+    const int64_t K = x_.size(0);
+    w_ = relative_weight(block, group, encodings[group.consumers[0]]->block_cols(K)) + 1e-4;
+    best_.s = at::ones({K});
+    best_.note.group = group.name;
+    best_.note.error_before = best_.note.error_after = output_error(block, group, inputs_, best_.s, encodings);
   }
-  return best;
-}
 
-// The fold must survive storage: the norm is rounded to fp16 first, and the consumers get exactly what that took away.
-Tensor fold(const ScaleGroup& group, const Tensor& s) {
-  if (group.norm) {
-    const Tensor rounded = (*group.norm / s).to(at::kHalf).to(at::kFloat);
-    const Tensor exact = *group.norm / rounded;
-    const Tensor usable = exact.isfinite().logical_and(exact > 0);
-    *group.norm = at::where(usable, rounded, *group.norm);
-    return at::where(usable, exact, at::ones_like(s));
-  }
-  group.producer->weight = group.producer->weight / s.unsqueeze(1);
-  if (group.producer->bias.defined()) group.producer->bias = group.producer->bias / s;
-  return s;
-}
-
-// Per row and group the clip range in {1, 0.95 .. 0.55} x absmax with the lowest output error, by the group's own block of
-// the Gram matrix.
-Tensor clip(const Tensor& w, const Tensor& gram, const Encoding& encoding) {
-  const int64_t N = w.size(0), K = w.size(1), columns = encoding.block_cols(K);
-  Tensor out = w.clone();
-  for_each_single_threaded(K / columns, [&](int64_t g) {
-    const Tensor piece = w.slice(1, g * columns, (g + 1) * columns).contiguous();
-    const Tensor block = gram.slice(0, g * columns, (g + 1) * columns).slice(1, g * columns, (g + 1) * columns).contiguous();
-    const Tensor absmax = piece.abs().amax({1}, true);
-    Tensor best_error = at::full({N, 1}, INFINITY), best = absmax;
-    for (int i = 0; i < 10; ++i) {
-      const Tensor limit = absmax * (1 - i / 20.0);
-      const auto [levels, grid] = encoding.quantize(at::minimum(at::maximum(piece, -limit), limit), {});
-      const Tensor d = decode(levels, grid).sub_(piece);
-      const Tensor error = (d.mm(block) * d).sum(1, true);
-      const Tensor better = error < best_error;
-      best_error = at::where(better, error, best_error);
-      best = at::where(better, limit, best);
+  Choice run(const AwqOptions& options) {
+    for (int i = 1; i < options.grid; ++i) attempt({double(i) / options.grid, 0});
+    if (options.duo_scaling)
+      for (const double w : {0.25, 0.5, 0.75, 1.0})
+        for (int i = 0; i < options.grid; i += 2) attempt({double(i) / options.grid, w});
+    for (double step = 1.0 / options.grid; step > 0.25 / options.grid; step /= 2) {
+      for (const double by : {-step, step}) attempt({at_.x + by, at_.w});
+      if (options.duo_scaling)
+        for (const double by : {-2 * step, 2 * step}) attempt({at_.x, at_.w + by});
     }
-    out.slice(1, g * columns, (g + 1) * columns).copy_(at::minimum(at::maximum(piece, -best), best));
-  });
-  return out;
-}
+    best_.note.ratio = at_.x, best_.note.weight_ratio = at_.w;
+    return std::move(best_);
+  }
 
-bool clippable(size_t linear) { return linear >= 2; }  // q and k are left alone: rope mixes their rows
+ private:
+  void attempt(Powers powers) {
+    if (powers.x < 0 || powers.w < 0) return;
+    Tensor s = x_.pow(powers.x);
+    if (powers.w > 0) s = s / w_.pow(powers.w);
+    s = normalised(s);
+    const double error = output_error(block_, group_, inputs_, s, encodings_);
+    if (!(error < best_.note.error_after)) return;  // NaN loses
+    at_ = powers;
+    best_.s = s;
+    best_.note.error_after = error;
+  }
+
+  const Block& block_;
+  const ScaleGroup& group_;
+  const BlockEncodings& encodings_;
+  Inputs inputs_;
+  Tensor x_, w_;
+  Powers at_;
+  Choice best_;
+};
 
 }  // namespace
 
-std::vector<AwqScale> awq_transform(const ModelSpec& spec, Block& block, const std::array<InputStats, 4>& input_stats, const Encoding& encoding,
+std::vector<AwqScale> awq_transform(const ModelSpec& spec, Block& block, std::array<InputStats, 4>& stats, const BlockEncodings& encodings,
                                     const AwqOptions& options) {
-  auto stats = input_stats;
-  std::vector<ScaleGroup> groups = {{"input_layernorm -> q,k,v", {0, 1, 2}, 0, &block.attn_norm, nullptr}};
-  // v's output feeds o through attention, channel by channel, only when every query head has its own value head.
-  if (spec.heads == spec.kv_heads) groups.push_back({"v -> o", {3}, 1, nullptr, &block.linears[2]});
-  groups.push_back({"post_attention_layernorm -> gate,up", {4, 5}, 2, &block.mlp_norm, nullptr});
-  groups.push_back({"up -> down", {6}, 3, nullptr, &block.linears[5]});
   std::vector<AwqScale> notes;
-  for (const auto& group : groups) {
+  for (const auto& group : scale_groups(spec, block)) {
+    if (!std::all_of(group.consumers.begin(), group.consumers.end(), [&](size_t i) { return encodings[i] != nullptr; })) continue;
     auto& input = stats[size_t(group.input)];
-    const Choice choice = search(block, group, input, encoding, options);
+    const Choice choice = ScaleSearch(block, group, input, encodings).run(options);
     notes.push_back(choice.note);
-    const Tensor s = fold(group, choice.s);
-    for (const size_t index : group.consumers) block.linears[index].weight = block.linears[index].weight * s;
+    const Tensor s = fold(block, group, choice.s, options.norm_type);
     input.gram = input.gram / s.unsqueeze(1) / s.unsqueeze(0);
+    input.square = input.square / s.square(), input.absolute = input.absolute / s, input.sum = input.sum / s;
   }
-  if (!options.clip) return notes;
-  for (size_t i = 0; i < block.linears.size(); ++i)
-    if (clippable(i)) block.linears[i].weight = clip(block.linears[i].weight, stats[size_t(kLinears[i].input)].gram / double(stats[size_t(kLinears[i].input)].tokens), encoding);
   return notes;
+}
+
+AwqResult awq_quantize(const Linear& linear, const InputStats& stats, const Encoding& encoding, const AwqOptions& options) {
+  const Inputs inputs(stats, linear.bias.defined());
+  AwqResult result{round_by_output(linear.weight, inputs.error_of(linear), encoding, options.clip), {}};
+  if (!linear.bias.defined()) return result;
+  // The bias takes up what the error is on average.
+  const Tensor mean = stats.sum / double(stats.tokens);
+  result.bias = linear.bias + (linear.weight - decode(result.quantized.levels, result.quantized.grid)).mv(mean);
+  return result;
 }
 
 }  // namespace teeny

@@ -1,7 +1,9 @@
 #include "teeny/methods/gptq.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "methods/gptq/descent.h"
 #include "teeny/core/error.h"
 #include "teeny/kernels/column_update.h"
 #include "teeny/kernels/fixed_order.h"
@@ -38,8 +40,10 @@ Tensor factor_with_ladder(Tensor h, double damp, double* used) {
 // One pass over the columns of w in the factor's order.
 class ColumnLoop {
  public:
-  ColumnLoop(const Tensor& w, const GptqFactor& factor, int64_t block)
-      : w_(w.index_select(1, factor.order)), u_(factor.u), block_(block), codes_(at::empty({w.size(0), w.size(1)}, at::kByte)) {}
+  ColumnLoop(const Tensor& w, const GptqFactor& factor, const GptqOptions& options)
+      : w_(w.index_select(1, factor.order)), u_(factor.u), options_(options), block_(options.block), codes_(at::empty({w.size(0), w.size(1)}, at::kByte)) {
+    if (options.prune > 0) pruned_ = at::empty({w.size(0), w.size(1)}, at::kBool);
+  }
 
   // Columns [begin, end) on `grid`; group_of: (end - begin) groups of the grid.
   void run(int64_t begin, int64_t end, const Grid& grid, const Tensor& group_of) {
@@ -48,9 +52,10 @@ class ColumnLoop {
     for (int64_t i = begin; i < end; i += block_) {
       const int64_t stop = std::min(end, i + block_);
       ColumnBlock block{w_.slice(1, i, stop).contiguous(), u_.slice(0, i, stop).slice(1, i, stop).contiguous(), scale, zero, min,
-                        group_of.slice(0, i - begin, stop - begin).contiguous(), grid.hi};
+                        group_of.slice(0, i - begin, stop - begin).contiguous(), grid.table, grid.hi, options_.prune, options_.prune_of};
       const auto result = column_update(block);
       codes_.slice(1, i, stop).copy_(result.codes);
+      if (pruned_.defined()) pruned_.slice(1, i, stop).copy_(result.pruned);
       loss_ += result.loss.sum(at::kDouble).item<double>();
       if (stop < w_.size(1)) {
         Tensor rest = w_.slice(1, stop);
@@ -61,12 +66,14 @@ class ColumnLoop {
 
   Tensor columns(int64_t begin, int64_t end) const { return w_.slice(1, begin, end).contiguous(); }
   const Tensor& codes() const { return codes_; }  // in processing order
+  const Tensor& pruned() const { return pruned_; }  // undefined without pruning
   double loss() const { return loss_; }
 
  private:
   Tensor w_, u_;
+  const GptqOptions& options_;
   int64_t block_;
-  Tensor codes_;
+  Tensor codes_, pruned_;
   double loss_ = 0;
 };
 
@@ -79,16 +86,16 @@ Tensor original_order(const Tensor& codes, const Tensor& order) {
 // Groups fixed before any column moves: the grid is fitted to the original weights, so no g_idx is needed when run.
 GptqResult with_static_groups(const Tensor& w, const GptqFactor& factor, const Encoding& encoding, const GptqOptions& options) {
   const Grid grid = encoding.fit(w, {factor.importance, false, options.mse});
-  ColumnLoop loop(w, factor, options.block);
+  ColumnLoop loop(w, factor, options);
   loop.run(0, w.size(1), grid, factor.order.div(grid.group, "floor"));
-  return {{{original_order(loop.codes(), factor.order)}, grid}, loop.loss()};
+  return {{{original_order(loop.codes(), factor.order)}, grid}, loop.loss(), {}};
 }
 
 // Each group's grid is fitted when its first column is reached, to the weights as the columns before have left them.
 GptqResult with_dynamic_groups(const Tensor& w, const GptqFactor& factor, const Encoding& encoding, const GptqOptions& options) {
   const int64_t K = w.size(1), step = encoding.block_cols(K);
   const Tensor importance = factor.importance.index_select(0, factor.order);
-  ColumnLoop loop(w, factor, options.block);
+  ColumnLoop loop(w, factor, options);
   std::vector<Grid> grids;
   for (int64_t begin = 0; begin < K; begin += step) {
     const int64_t end = std::min(K, begin + step);
@@ -100,7 +107,47 @@ GptqResult with_dynamic_groups(const Tensor& w, const GptqFactor& factor, const 
     grid.g_idx = at::empty({K}, at::kLong);
     grid.g_idx.index_copy_(0, factor.order, at::arange(K, at::kLong).div(grid.group, "floor"));
   }
-  return {{{original_order(loop.codes(), factor.order)}, grid}, loop.loss()};
+  return {{{original_order(loop.codes(), factor.order)}, grid}, loop.loss(), loop.pruned().defined() ? original_order(loop.pruned(), factor.order) : Tensor()};
+}
+
+// Super-blocks: each keeps its place in the file, but blocks and the columns in them are taken by falling importance.
+GptqResult with_whole_blocks(const Tensor& w, const GptqFactor& factor, const Encoding& encoding, const GptqOptions& options) {
+  const int64_t K = w.size(1), step = encoding.block_cols(K);
+  TEENY_ASSERT(options.together % step == 0);
+  ColumnLoop loop(w, factor, options);
+  std::vector<Grid> grids(size_t(K / step));
+  for (int64_t begin = 0; begin < K; begin += options.together) {
+    const int64_t end = std::min(K, begin + options.together);
+    const Tensor order = factor.order.slice(0, begin, end);
+    const auto [places, sorted] = order.sort();
+    const int64_t first = places[0].item<int64_t>();
+    const Grid grid = encoding.fit(loop.columns(begin, end).index_select(1, sorted), {factor.importance.slice(0, first, first + end - begin), false, options.mse});
+    loop.run(begin, end, grid, (order - first).div(grid.group, "floor"));
+    const int64_t blocks = (end - begin) / step;
+    for (int64_t b = 0; b < blocks; ++b) grids[size_t(first / step + b)] = slice_columns(grid, b, blocks);
+  }
+  return {{{original_order(loop.codes(), factor.order)}, concat_columns(grids)}, loop.loss(), {}};
+}
+
+// Blocks of `together` columns by falling mean of the diagonal, columns of each by falling diagonal.
+Tensor order_of_blocks(const Tensor& diagonal, int64_t together) {
+  const int64_t K = diagonal.size(0);
+  std::vector<std::pair<double, int64_t>> blocks;
+  for (int64_t begin = 0; begin < K; begin += together) {
+    const Tensor piece = diagonal.slice(0, begin, std::min(K, begin + together));
+    blocks.emplace_back(-piece.mean(at::kDouble).item<double>(), begin);
+  }
+  std::sort(blocks.begin(), blocks.end());
+  std::vector<Tensor> order;
+  for (const auto& [mean, begin] : blocks)
+    order.push_back(std::get<1>(diagonal.slice(0, begin, std::min(K, begin + together)).sort(/*stable=*/true, 0, /*descending=*/true)) + begin);
+  return at::cat(order);
+}
+
+Tensor column_order(const Tensor& diagonal, const GptqOptions& options) {
+  if (options.together > 0) return order_of_blocks(diagonal, options.together);
+  if (options.prune == 0 && (options.act_order || options.desc_act)) return std::get<1>(diagonal.sort(/*stable=*/true, 0, /*descending=*/true));
+  return at::arange(diagonal.size(0), at::kLong);
 }
 
 }  // namespace
@@ -115,19 +162,26 @@ GptqFactor gptq_factor(InputStats& stats, const GptqOptions& options) {
   // its diagonal it neither gives nor takes error.
   diagonal.masked_fill_(dead, 1.0);
   factor.importance.masked_fill_(dead, 1.0);
-  const int64_t K = diagonal.size(0);
-  factor.order = options.act_order || options.desc_act ? std::get<1>(diagonal.sort(/*stable=*/true, 0, /*descending=*/true)) : at::arange(K, at::kLong);
+  factor.order = column_order(diagonal, options);
   const Tensor reversed = factor.order.flip(0);
-  Tensor h = std::exchange(stats.gram, Tensor()).index_select(0, reversed);
+  Tensor gram = std::exchange(stats.gram, Tensor()), h = gram.index_select(0, reversed);
+  if (options.sweeps == 0) gram = Tensor();
   h = h.index_select(1, reversed);
   h.diagonal().copy_(diagonal.index_select(0, reversed));
   factor.u = factor_with_ladder(std::move(h), options.damp, &factor.damp);
+  if (options.sweeps == 0) return factor;
+  gram.diagonal().copy_(diagonal + factor.damp * diagonal.mean().item<double>());
+  factor.h = gram;
   return factor;
 }
 
 GptqResult gptq_quantize(const Tensor& w, const GptqFactor& factor, const Encoding& encoding, const GptqOptions& options) {
-  if (!factor.u.defined()) return {encoding.quantize(w, {factor.importance, false, options.mse}), 0};
-  return options.act_order && !options.desc_act ? with_static_groups(w, factor, encoding, options) : with_dynamic_groups(w, factor, encoding, options);
+  if (!factor.u.defined()) return {encoding.quantize(w, {factor.importance, false, options.mse}), 0, {}};
+  GptqResult result = options.together > 0                       ? with_whole_blocks(w, factor, encoding, options)
+                      : options.act_order && !options.desc_act && options.prune == 0 ? with_static_groups(w, factor, encoding, options)
+                                                                : with_dynamic_groups(w, factor, encoding, options);
+  if (options.sweeps > 0) descend(w, result.quantized.levels, result.quantized.grid, result.pruned, factor.h, options.block, options.sweeps);
+  return result;
 }
 
 }  // namespace teeny

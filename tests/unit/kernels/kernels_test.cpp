@@ -1,6 +1,7 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include "teeny/kernels/column_descent.h"
 #include "teeny/kernels/column_update.h"
 #include "teeny/kernels/fixed_order.h"
 
@@ -60,7 +61,7 @@ TEST(ColumnUpdate, AgreesWithAPlainLoop) {
   at::manual_seed(2);
   const int64_t N = 13, B = 37, G = 3;
   const Tensor w = at::randn({N, B}), u = inverse_cholesky_upper(random_spd(B));
-  ColumnBlock block{w.clone(), u, at::rand({N, G}) * 0.2 + 0.1, at::full({N, G}, 8.0f), Tensor(), at::randint(0, G, {B}, at::kLong), 15};
+  ColumnBlock block{w.clone(), u, at::rand({N, G}) * 0.2 + 0.1, at::full({N, G}, 8.0f), Tensor(), at::randint(0, G, {B}, at::kLong), Tensor(), 15};
   const auto result = column_update(block);
   for (int64_t n = 0; n < N; ++n) {
     std::vector<double> row(B);
@@ -75,6 +76,61 @@ TEST(ColumnUpdate, AgreesWithAPlainLoop) {
       for (int64_t j = i + 1; j < B; ++j) row[j] -= e * u[i][j].item<double>();
     }
   }
+}
+
+// Column by column, each weight takes the level that is best for tr(D H D^T) while all others stay.
+TEST(ColumnDescent, IsThePlainLoop) {
+  at::manual_seed(4);
+  const int64_t N = 5, B = 24;
+  const Tensor w = at::randn({N, B}), x = at::randn({200, B}).mm(at::randn({B, B}) * 0.3 + at::eye(B)), h = x.t().mm(x) / 200;
+  for (const bool table : {false, true}) {
+    const Tensor scale = at::rand({N, 2}) * 0.2 + 0.1, zero = table ? Tensor() : at::full({N, 2}, 3.0f), group = at::arange(B, at::kLong).div(12, "floor");
+    const Tensor levels = table ? at::tensor({-9.f, -4.f, -1.f, 0.f, 2.f, 3.f, 5.f, 9.f}) : at::arange(8, at::kFloat);
+    const auto value = [&](int64_t n, int64_t i, int64_t code) {
+      const int64_t g = group[i].item<int64_t>();
+      return scale[n][g].item<float>() * (levels[code].item<float>() - (table ? 0.f : 3.f));
+    };
+    Tensor codes = at::randint(0, 8, {N, B}, at::kByte);
+    Tensor fixed = at::zeros({N, B}, at::kBool);
+    fixed[1][4] = true;
+    const Tensor start = codes.clone();
+    Tensor values = at::empty({N, B});
+    for (int64_t n = 0; n < N; ++n)
+      for (int64_t i = 0; i < B; ++i) values[n][i] = value(n, i, start[n][i].item<int64_t>());
+    DescentBlock block{(w - values).mm(h), h, scale, zero, Tensor(), group, table ? levels : Tensor(), fixed, 7};
+    const Tensor change = column_descent(block, codes);
+    Tensor now = values.clone();
+    for (int64_t n = 0; n < N; ++n)
+      for (int64_t i = 0; i < B; ++i) {
+        if (n == 1 && i == 4) {
+          EXPECT_EQ(codes[n][i].item<int64_t>(), start[n][i].item<int64_t>());
+          continue;
+        }
+        double best = 1e30;
+        int64_t chosen = -1;
+        for (int64_t code = 0; code < 8; ++code) {
+          now[n][i] = value(n, i, code);
+          const Tensor d = (w[n] - now[n]).to(at::kDouble);
+          const double error = d.dot(h.to(at::kDouble).mv(d)).item<double>();
+          if (error < best) best = error, chosen = code;
+        }
+        EXPECT_EQ(codes[n][i].item<int64_t>(), chosen) << n << ' ' << i;
+        now[n][i] = value(n, i, chosen);
+      }
+    EXPECT_TRUE(at::allclose(values + change, now, 1e-5, 1e-6));
+    EXPECT_TRUE(at::allclose(block.residual, (w - now).mm(h), 1e-3, 1e-4));
+  }
+}
+
+TEST(ColumnUpdate, PrunesTheLeastSalientOfEachRun) {
+  at::manual_seed(6);
+  const int64_t N = 7, B = 16;
+  const Tensor w = at::randn({N, B}), u = at::eye(B) * (at::rand({B}) + 0.5);  // diagonal: nothing is spread
+  ColumnBlock block{w.clone(), u, at::full({N, 1}, 0.01f), at::full({N, 1}, 128.0f), Tensor(), at::zeros({B}, at::kLong), Tensor(), 255, 0.5, 4};
+  const auto result = column_update(block);
+  const Tensor salience = (w / u.diagonal()).square().view({N, B / 4, 4}), second = std::get<0>(salience.kthvalue(2, 2, true));
+  EXPECT_TRUE(result.pruned.view({N, B / 4, 4}).equal(salience <= second));
+  EXPECT_TRUE((block.w.masked_select(result.pruned) == 0).all().item<bool>());
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "teeny/kernels/fixed_order.h"
 #include "teeny/methods/awq.h"
 #include "teeny/methods/gptq.h"
+#include "teeny/methods/smooth.h"
 
 namespace teeny {
 namespace {
@@ -59,6 +60,52 @@ INSTANTIATE_TEST_SUITE_P(Grids, GptqTest,
                                            gptq_spec(4, 256, true), ggml_spec(DType::Q4_K), ggml_spec(DType::Q6_K), ggml_spec(DType::Q3_K)),
                          [](const auto& info) { return info.param.name(); });
 
+TEST(Gptq, SweepsLowerTheErrorAndNothingElse) {
+  const Layer layer;
+  const auto encoding = make_encoding(gptq_spec(3, 128, true));
+  GptqOptions options;
+  options.sweeps = 0;
+  const auto plain = gptq_quantize(layer.w, factor_of(layer.stats, options), *encoding, options);
+  options.sweeps = 3;
+  const auto swept = gptq_quantize(layer.w, factor_of(layer.stats, options), *encoding, options);
+  EXPECT_TRUE(swept.quantized.grid.scale.equal(plain.quantized.grid.scale));
+  const auto error = [&](const GptqResult& r) { return layer.output_error(decode(r.quantized.levels, r.quantized.grid)); };
+  EXPECT_LT(error(swept), 0.99 * error(plain));
+}
+
+TEST(Gptq, WholeBlocksBeatTheSearchOfBlockTypes) {
+  const Layer layer;
+  for (const DType dtype : {DType::Q2_K, DType::Q3_K, DType::Q4_K, DType::Q6_K, DType::IQ4_NL, DType::IQ4_XS, DType::Q4_0}) {
+    const auto encoding = make_encoding(ggml_spec(dtype));
+    GptqOptions options;
+    options.together = 256;
+    const auto factor = factor_of(layer.stats, options);
+    const auto result = gptq_quantize(layer.w, factor, *encoding, options);
+    const auto packed = encoding->pack(result.quantized.levels, result.quantized.grid);
+    EXPECT_TRUE(encoding->unpack(packed).levels.q.equal(result.quantized.levels.q)) << name_of(dtype);
+    const auto [levels, grid] = encoding->quantize(layer.w, {factor.importance, false, false});
+    EXPECT_LT(layer.output_error(encoding->decode(packed)), 0.7 * layer.output_error(decode(levels, grid))) << name_of(dtype);
+  }
+}
+
+TEST(Gptq, PruningKeepsItsPatternAndBeatsMagnitude) {
+  const Layer layer;
+  const auto encoding = make_encoding(gptq_spec(4, 128, true));
+  for (const int64_t of : {int64_t(4), int64_t(0)}) {
+    GptqOptions options;
+    options.prune = 0.5, options.prune_of = of;
+    const auto result = gptq_quantize(layer.w, factor_of(layer.stats, options), *encoding, options);
+    const Tensor q = decode(result.quantized.levels, result.quantized.grid);
+    const int64_t width = of ? of : options.block;
+    EXPECT_GE((q == 0).view({64, 512 / width, width}).sum(2).min().item<int64_t>(), width / 2);
+    EXPECT_EQ(result.pruned.sum().item<int64_t>(), layer.w.numel() / 2);
+    const Tensor grouped = layer.w.view({64, 512 / width, width});
+    const Tensor kth = std::get<0>(grouped.abs().kthvalue(width / 2, 2, true));
+    const auto [levels, grid] = encoding->quantize(at::where(grouped.abs() > kth, grouped, at::zeros_like(grouped)).view_as(layer.w), {});
+    EXPECT_LT(layer.output_error(q), 0.7 * layer.output_error(decode(levels, grid)));
+  }
+}
+
 TEST(Gptq, DeadColumnsKeepTheirRoundedValue) {
   const Layer layer(512, 77);
   const auto encoding = make_encoding(gptq_spec(4, 128, true));
@@ -89,6 +136,62 @@ TEST(Gptq, AnIndefiniteHessianClimbsTheLadderThenRounds) {
   EXPECT_TRUE(result.quantized.levels.q.equal(encoding->quantize(layer.w, {}).levels.q));
 }
 
+// One block of four heads, its inputs with a few channels far larger than the others.
+struct SmallBlock {
+  ModelSpec spec;
+  Block block;
+  HiddenStates hidden;
+  Rope rope;
+  Context context;
+  SmallBlock() {
+    at::manual_seed(5);
+    spec.hidden = 128, spec.heads = 4, spec.kv_heads = 2, spec.head_dim = 32, spec.intermediate = 256, spec.layers = 1, spec.vocab = 8;
+    block.attn_norm = at::rand({128}) + 0.5, block.mlp_norm = at::rand({128}) + 0.5;
+    for (size_t i = 0; i < 7; ++i) {
+      const auto [N, K] = linear_shape(spec, kLinears[i].module);
+      block.linears[i] = {at::randn({N, K}) * 0.05, Tensor()};
+    }
+    for (const int64_t channel : {3, 40, 90}) {
+      block.attn_norm[channel] *= 50, block.mlp_norm[channel] *= 50;
+      for (const size_t i : {0, 1, 2, 4, 5}) block.linears[i].weight.select(1, channel).div_(50);
+    }
+    hidden = {at::randn({1, 64, 128}), at::randn({1, 40, 128})};
+    rope = make_rope(spec, 64, at::kCPU);
+  }
+};
+
+TEST(Smooth, MovesOutliersWithoutChangingTheBlock) {
+  SmallBlock b;
+  auto stats = collect(b.spec, b.block, b.hidden, b.rope, {0, 1, 2, 3}, false, b.context);
+  auto samples = sample_inputs(b.spec, b.block, b.hidden, b.rope, 100);
+  EXPECT_EQ(samples[0].size(0), 100);
+  EncodingSpec int8{EncodingKind::CtInt, DType::I8, 8, -1, true, 0};
+  int8.act_bits = 8;
+  BlockEncodings encodings;
+  encodings.fill(make_encoding(int8));
+  HiddenStates before = b.hidden, after = b.hidden;
+  advance(b.spec, b.block, before, b.rope, b.context);
+  for (const auto& note : smooth_block(b.spec, b.block, stats, samples, encodings, {})) {
+    EXPECT_LE(note.error_after, note.error_before);
+    if (note.input != 3) {
+      EXPECT_GT(note.alpha, 0) << note.group;
+      EXPECT_LT(note.error_after, 0.1 * note.error_before) << note.group;
+    }
+  }
+  advance(b.spec, b.block, after, b.rope, b.context);
+  for (size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(at::allclose(before[i], after[i], 1e-3, 1e-3));
+  const auto again = collect(b.spec, b.block, b.hidden, b.rope, {0}, false, b.context);
+  EXPECT_TRUE(at::allclose(again[0].largest, stats[0].largest, 1e-3, 1e-4));
+}
+
+TEST(Smooth, AStaticScaleClipsOnlyWhereThatPays) {
+  at::manual_seed(1);
+  const Tensor even = at::rand({64, 32}) * 2 - 1;
+  EXPECT_NEAR(static_scale(even, even.abs().max().item<float>()).item<float>(), even.abs().max().item<float>() / 127.5f, 1e-4);
+  const Tensor far = at::cat({even, at::full({1, 32}, 0.01)});
+  EXPECT_LT(static_scale(far, 1.5f).item<float>(), 1.5f / 127.5f);
+}
+
 TEST(Awq, TheBlockComputesTheSameBeforeRounding) {
   at::manual_seed(3);
   ModelSpec spec;
@@ -106,7 +209,10 @@ TEST(Awq, TheBlockComputesTheSameBeforeRounding) {
   HiddenStates before = hidden, after = hidden;
   advance(spec, block, before, rope, context);
   Block changed = block;
-  const auto notes = awq_transform(spec, changed, stats, *make_encoding({EncodingKind::Awq, DType::F32, 4, 128, false, 0, false}), {20, true, false});
+  BlockEncodings encodings;
+  encodings.fill(make_encoding({EncodingKind::Awq, DType::F32, 4, 128, false, 0, false}));
+  auto changed_stats = stats;
+  const auto notes = awq_transform(spec, changed, changed_stats, encodings, {20, true, false});
   EXPECT_EQ(notes.size(), 4u);  // v -> o too: every head has its own values
   bool moved = false;
   for (const auto& note : notes) {

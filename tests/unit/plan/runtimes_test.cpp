@@ -110,7 +110,8 @@ TEST(Plans, CompressedTensors) {
   refused("gptq", "--bits 8", [](auto& o) { o.act_bits = 8; });
   refused("awq", "cannot be combined", [](auto& o) { o.bits = 8, o.act_bits = 8; });
   refused("int8", "cannot be stored", [](auto& o) { o.act_bits = 8, o.format = "gptq"; });
-  refused("int8", "not available", [](auto& o) { o.act_bits = 8, o.act = "static"; });
+  refused("awq", "use --method gptq", [](auto& o) { o.sparsity = "2:4"; });
+  refused("gptq", "cannot hold 0", [](auto& o) { o.sparsity = "0.5", o.format = "gguf"; });
 }
 
 }  // namespace
