@@ -4,6 +4,7 @@
 usage: TEENY=build/bin/teeny python3 tests/cli/run_cli_tests.py [-v] [TestClass.test]
 Tests that need the engine (libteeny_engine.so) or a mounted tmpfs are skipped, visibly, where there is none.
 """
+import hashlib
 import json
 import os
 import pathlib
@@ -347,23 +348,53 @@ class WithEngine(InFolder):
         self.assertEqual(p.returncode, 4, p.stderr)
         self.assertEqual(list(self.folder.iterdir()), [])
 
-    def interrupt(self, number, expected):
-        p = subprocess.Popen([TEENY, "quantize", "--method", "gptq", "--bits", "4"], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        time.sleep(2)
-        p.send_signal(number)
+    GPTQ = ("quantize", "--method", "gptq", "--bits", "4", "--samples", "16", "--seq-len", "256", "--out", "out")
+
+    def finished_sha(self):
+        return hashlib.sha256((self.folder / "out/model.safetensors").read_bytes()).hexdigest()
+
+    def run_until(self, blocks, number, *more):
+        """Starts GPTQ and sends the signal when so many blocks are kept. Returns (exit code, stdout, stderr)."""
+        p = subprocess.Popen([TEENY, *self.GPTQ, *more], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 100
+        while p.poll() is None and time.monotonic() < deadline:
+            if len(list((self.folder / "out.resume").glob("block-*.bin"))) >= blocks:
+                p.send_signal(number)
+                break
+            time.sleep(.005)
         out, err = p.communicate(timeout=120)
-        if p.returncode == 0:
+        return p.returncode, out, err
+
+    def interrupt(self, number, expected):
+        code, out, err = self.run_until(1, number)
+        if code == 0:
             self.skipTest("the run was over before the signal")
-        self.assertEqual(p.returncode, expected, err)
+        self.assertEqual(code, expected, err)
         self.assertEqual(out, "")
         self.assertIn("quantize --method gptq", err)
-        self.assertEqual(list(self.folder.glob("teeny-demo*")), [])
+        self.assertIn("--resume", err)
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["out.resume"])
 
     def test_sigint(self):
         self.interrupt(signal.SIGINT, 130)
 
     def test_sigterm(self):
         self.interrupt(signal.SIGTERM, 143)
+
+    def test_killed_five_times_and_resumed(self):
+        self.assertEqual(teeny(*self.GPTQ, cwd=self.folder).returncode, 0)
+        whole = self.finished_sha()
+        shutil.rmtree(self.folder / "out")
+        for blocks in (0, 1, 3, 5, 7):  # each run goes on where the one before was killed
+            code, _, err = self.run_until(blocks, signal.SIGKILL, *(["--resume"] if blocks else []))
+            self.assertEqual(code, -signal.SIGKILL, err)
+            self.assertFalse((self.folder / "out").exists())
+        other = teeny(*self.GPTQ[:-2], "--out", "out", "--resume", "--damp", "0.02", cwd=self.folder)
+        self.assertNotEqual(other.returncode, 0, "a checkpoint of other options was taken")
+        last = teeny(*self.GPTQ, "--resume", cwd=self.folder)
+        self.assertEqual(last.returncode, 0, last.stderr)
+        self.assertEqual(self.finished_sha(), whole)
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["out"])
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ struct Linear {
   Tensor weight;  // (N, K), compute dtype
   Tensor bias;    // (N), or undefined
   int act_bits = 16;         // 8: the input is rounded to int8 first, as W8A8 runtimes do
-  Tensor input_scale, input_zero;  // (1) f32 with static activations; undefined: a scale per token
+  Tensor input_scale = {}, input_zero = {};  // (1) f32 with static activations; undefined: a scale per token
   Tensor operator()(const Tensor& x) const;  // (..., K) -> (..., N)
 };
 
