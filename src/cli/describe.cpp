@@ -1,7 +1,6 @@
 #include "cli/describe.h"
 
 #include <algorithm>
-#include <set>
 
 #include <fmt/format.h>
 
@@ -12,50 +11,57 @@ namespace teeny::cli {
 namespace {
 
 constexpr std::string_view kParts[] = {"qweight", "qzeros", "scales", "g_idx", "weight_packed", "weight_scale", "weight_zero_point", "weight_shape",
-                                       "weight_g_idx", "input_scale", "input_zero_point", "SCB", "weight_format", "weight"};
+                                       "weight_g_idx", "input_scale", "input_zero_point", "SCB", "absmax", "quant_map", "nested_absmax", "nested_quant_map", "bitsandbytes__nf4", "bitsandbytes__fp4", "weight_format", "weight"};
 
+// Module and part. bitsandbytes' 4-bit parts hang on the weight: "<module>.weight.absmax", "<module>.weight.quant_state.<type>".
 std::pair<std::string, std::string> split_name(const std::string& name) {
   const size_t dot = name.rfind('.');
-  return dot == std::string::npos ? std::pair{std::string(), name} : std::pair{name.substr(0, dot), name.substr(dot + 1)};
+  if (dot == std::string::npos) return {std::string(), name};
+  const size_t weight = name.rfind(".weight.");
+  return {name.substr(0, weight == std::string::npos ? dot : weight), name.substr(dot + 1)};
 }
 
-// Modules whose weight is stored in parts: found by the part that holds the codes.
-std::set<std::string> quantized_modules(const TensorSource& source) {
-  std::set<std::string> modules;
+// Modules whose weight is stored in parts, found by the part that holds the codes, and how each is quantized.
+std::map<std::string, QuantScheme> quantized_modules(const TensorSource& source, const QuantConfig& quant) {
+  std::map<std::string, QuantScheme> modules;
+  QuantScheme common;
+  common.format = quant.format, common.bits = quant.bits, common.group = quant.group, common.symmetric = quant.symmetric, common.act_bits = quant.act_bits;
   for (const auto& tensor : source.tensors()) {
     const auto [module, part] = split_name(tensor.name);
-    if (part == "qweight" || part == "weight_packed" || part == "SCB" || (part == "weight_scale" && source.find(module + ".weight"))) modules.insert(module);
+    if (part != "qweight" && part != "weight_packed" && part != "SCB" && part != "absmax" && !(part == "weight_scale" && source.find(module + ".weight"))) continue;
+    modules[module] = quant.schemes.empty() ? common : scheme_of(quant, module).value_or(common);
   }
   return modules;
 }
 
 // Weights that a part stands for; 0 for the parts that hold no codes.
-int64_t weights_of(const TensorInfo& tensor, const std::string& part, const QuantConfig& quant) {
+int64_t weights_of(const TensorInfo& tensor, const std::string& part, const QuantConfig& quant, const QuantScheme& scheme) {
   const bool packed = part == "qweight" || part == "weight_packed";
-  if (packed && quant.bits > 0) return int64_t(tensor.bytes * 8 / uint64_t(quant.bits));
+  if (packed && scheme.bits > 0) return int64_t(tensor.bytes * 8 / uint64_t(scheme.bits));
+  if (part == "weight" && quant.bits == 4 && quant.method == "bitsandbytes") return int64_t(tensor.bytes * 2);
   return part == "weight" ? tensor.elements() : 0;
 }
 
-std::string encoding_name(const QuantConfig& quant) {
-  if (quant.method == "bitsandbytes") return "int8_row";
-  const std::string method = quant.method.empty() ? "packed" : quant.method;
-  std::string name = fmt::format("{}_int{}", method == "compressed-tensors" ? "ct" : method, quant.bits);
-  name += quant.group > 0 ? fmt::format("_g{}", quant.group) : "_row";
-  return name + (quant.symmetric ? "_sym" : "_asym");
+std::string encoding_name(const QuantConfig& quant, const QuantScheme& scheme) {
+  if (quant.method == "bitsandbytes") return quant.bits == 4 ? quant.format : "int8_row";
+  const std::string group = scheme.group > 0 ? fmt::format("g{}", scheme.group) : "channel";
+  if (scheme.format == "int-quantized") return fmt::format("ct_w{}a{}_{}", scheme.bits, scheme.act_bits, group);
+  const std::string method = quant.method.empty() ? "packed" : quant.method == "compressed-tensors" ? "ct" : quant.method;
+  return fmt::format("{}_int{}_{}_{}", method, scheme.bits, group, scheme.symmetric ? "sym" : "asym");
 }
 
 }  // namespace
 
 std::map<std::string, EncodingUse> count_encodings(const TensorSource& source, const QuantConfig& quant) {
   std::map<std::string, EncodingUse> uses;
-  const auto modules = quantized_modules(source);
-  const std::string quantized = encoding_name(quant);
+  const auto modules = quantized_modules(source, quant);
   for (const auto& tensor : source.tensors()) {
     const auto [module, part] = split_name(tensor.name);
-    const bool is_part = modules.count(module) && std::find(std::begin(kParts), std::end(kParts), part) != std::end(kParts);
-    EncodingUse& use = uses[is_part ? quantized : std::string(name_of(tensor.dtype))];
+    const auto found = modules.find(module);
+    const bool is_part = found != modules.end() && std::find(std::begin(kParts), std::end(kParts), part) != std::end(kParts);
+    EncodingUse& use = uses[is_part ? encoding_name(quant, found->second) : std::string(name_of(tensor.dtype))];
     use.bytes += tensor.bytes;
-    const int64_t weights = is_part ? weights_of(tensor, part, quant) : tensor.elements();
+    const int64_t weights = is_part ? weights_of(tensor, part, quant, found->second) : tensor.elements();
     use.weights += weights;
     use.tensors += !is_part || weights > 0;
   }

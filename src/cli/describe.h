@@ -18,13 +18,6 @@ struct EncodingUse {
 // By encoding name ("gptq_int4_g128_sym", "Q4_K", "BF16").
 std::map<std::string, EncodingUse> count_encodings(const TensorSource& source, const QuantConfig& quant);
 
-struct Loader {
-  std::string runtime, loads;  // "yes", "no", "partly"
-  std::string why;             // how, or why not and what to do
-};
-// Which runtimes load it, by the rules of docs/formats. `spec` absent: sizes are unknown.
-std::vector<Loader> judge_loaders(const TensorSource& source, const QuantConfig& quant, const std::optional<ModelSpec>& spec);
-
 // The record's "model" object of a file whose family is not known (family/describe.h has the one for models).
 Json describe_file(const TensorSource& source, bool hash);
 

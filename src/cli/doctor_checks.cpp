@@ -17,22 +17,6 @@ namespace teeny::cli {
 namespace fs = std::filesystem;
 namespace {
 
-// What each language of HumanEval-Mul needs, and the Debian and Ubuntu package that has it.
-struct Toolchain {
-  const char* language;
-  std::vector<const char*> programs;
-  const char* packages;
-};
-
-const std::vector<Toolchain>& toolchains() {
-  static const std::vector<Toolchain> table{
-      {"python", {"python3"}, "python3 python3-numpy"}, {"cpp", {"g++"}, "g++ libssl-dev"},
-      {"java", {"javac", "java"}, "default-jdk-headless libjavatuples-java"}, {"cs", {"mcs", "mono"}, "mono-mcs mono-runtime"},
-      {"ts", {"tsc", "node"}, "node-typescript nodejs"}, {"js", {"node"}, "nodejs"}, {"php", {"php"}, "php-cli"}, {"sh", {"bash"}, "bash"},
-  };
-  return table;
-}
-
 DoctorCheck check_data(const char* name, const std::string& cache) {
   const std::string title = std::string("data: ") + name;
   try {
@@ -51,17 +35,6 @@ std::string describe_gpu(const Json& gpu) {
 }
 
 }  // namespace
-
-std::string find_program(const std::string& name) {
-  const std::string path = env("PATH").value_or("/usr/local/bin:/usr/bin:/bin");
-  for (size_t start = 0; start <= path.size();) {
-    const size_t colon = std::min(path.find(':', start), path.size());
-    const std::string candidate = path_join(path.substr(start, colon - start), name);
-    if (colon > start && ::access(candidate.c_str(), X_OK) == 0 && !is_directory(candidate)) return candidate;
-    start = colon + 1;
-  }
-  return "";
-}
 
 std::vector<DoctorCheck> check_machine(const Json& machine) {
   std::vector<DoctorCheck> checks;
@@ -91,15 +64,13 @@ std::vector<DoctorCheck> check_engine_devices(const Json& devices) {
 
 std::vector<DoctorCheck> check_languages() {
   std::vector<DoctorCheck> checks;
-  for (const auto& toolchain : toolchains()) {
-    std::string found, absent;
-    for (const char* program : toolchain.programs) {
-      const std::string path = find_program(program);
-      std::string& list = path.empty() ? absent : found;
-      list += fmt::format("{}{}", list.empty() ? "" : ", ", path.empty() ? program : path.c_str());
-    }
-    checks.push_back({std::string("language: ") + toolchain.language, absent.empty() ? "ok" : "missing", absent.empty() ? found : fmt::format("not found: {}", absent),
-                      absent.empty() ? "" : fmt::format("apt install {}", toolchain.packages)});
+  const Json programs = judge_programs();
+  for (const auto& [language, tools] : programs.items()) {
+    std::string found;
+    if (tools["paths"].is_array())
+      for (const Json& path : tools["paths"]) found += (found.empty() ? "" : ", ") + path.get<std::string>();
+    const std::string absent = text_at(tools, {"problem"});
+    checks.push_back({"language: " + language, absent.empty() ? "ok" : "missing", absent.empty() ? found : absent, absent.empty() ? "" : "apt install " + text_at(tools, {"packages"})});
   }
   return checks;
 }

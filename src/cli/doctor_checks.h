@@ -19,6 +19,5 @@ std::vector<DoctorCheck> check_languages();                         // interpret
 std::vector<DoctorCheck> check_storage();                           // cache, data sets, shipped model
 std::vector<DoctorCheck> check_sandbox();                           // tier for generated programs
 
-std::string find_program(const std::string& name);  // in PATH; empty: absent
 
 }  // namespace teeny::cli

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "cli/resolve.h"
+#include "teeny/hub/hub.h"
 
 namespace teeny::cli {
 namespace {
@@ -10,7 +11,7 @@ namespace {
 Json planned_model(const Plan& plan, const std::string& out) {
   return {{"path", out}, {"name", std::filesystem::path(out).filename().string()}, {"family", plan.spec.family}, {"parameters", plan.spec.parameters()}, {"fingerprint", Json()},
           {"sha256", Json()}, {"method", plan.method == "convert" ? Json() : Json(plan.method)}, {"bits", plan.bits}, {"group", plan.group}, {"symmetric", plan.symmetric},
-          {"format", plan.format}, {"type", plan.type.empty() ? Json() : Json(plan.type)}, {"bytes", plan.bytes}, {"bits_per_weight", plan.bits_per_weight}, {"act_bits", Json()}};
+          {"format", plan.format}, {"type", plan.type.empty() ? Json() : Json(plan.type)}, {"bytes", plan.bytes}, {"bits_per_weight", plan.bits_per_weight}, {"act_bits", plan.act_bits < 16 ? Json(plan.act_bits) : Json()}};
 }
 
 Json section_of(const Plan& plan) {
@@ -29,15 +30,20 @@ Json section_of(const Plan& plan) {
   return section;
 }
 
+// A plan needs no weights: config.json is enough for --dry-run.
+std::unique_ptr<TensorSource> open_for_plan(const std::string& model, bool dry_run) {
+  return dry_run && (has_config_only(model) || lacks_weights(model)) ? open_config(model) : open_source(model);
+}
+
 }  // namespace
 
 Plan plan_quantize(const QuantizeOptions& options) {
-  const auto source = open_source(options.model);
+  const auto source = open_for_plan(options.model, options.dry_run);
   return make_plan(*source, read_spec(*source), options);
 }
 
 Plan plan_convert(const ConvertOptions& options) {
-  const auto source = open_source(options.model);
+  const auto source = open_for_plan(options.model, options.dry_run);
   return make_convert_plan(*source, read_spec(*source), options);
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <regex>
 
 #include "cli/options.h"
 #include "cli/output.h"
@@ -10,6 +9,7 @@
 #include "teeny/core/error.h"
 #include "teeny/core/file.h"
 #include "teeny/core/version.h"
+#include "teeny/hub/hub.h"
 
 namespace teeny::cli {
 namespace fs = std::filesystem;
@@ -26,11 +26,6 @@ std::vector<std::string> names_in(const std::string& directory, const std::strin
   }
   std::sort(names.begin(), names.end());
   return names;
-}
-
-bool is_hub_id(const std::string& text) {
-  static const std::regex pattern("[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}(@[A-Za-z0-9_./-]{1,64})?");
-  return text.size() < 256 && std::regex_match(text, pattern);
 }
 
 fs::path canonical(const std::string& path) {
@@ -58,34 +53,36 @@ bool looks_like_model(const fs::path& directory) {
 
 }  // namespace
 
-std::string resolve_model(const std::string& typed) {
+std::string resolve_model(const std::string& typed, Context& context, bool config_only) {
   const std::string models = path_join(config_directory(), "models");
   const std::string name = typed.empty() ? kShippedModel : typed;
   if (!typed.empty() && path_exists(typed)) return typed;
   if (name.find('/') == std::string::npos && name[0] != '.' && is_directory(path_join(models, name))) return path_join(models, name);
   if (typed.empty())
     throw input_error("model", models, "holds no {}, the model that ships with teeny; reinstall teeny, or give --model", kShippedModel);
-  if (is_hub_id(typed)) {
-    const std::string id = typed.substr(0, typed.find('@')), folder = id.substr(id.find('/') + 1);
-    const std::string revision = id == typed ? "" : " --revision " + typed.substr(typed.find('@') + 1);
-    throw input_error("model", typed, "is not a path here, and download from the Hugging Face hub is not available in this version; run "
-                      "'hf download {}{} --local-dir {}' (pip install huggingface_hub), then give --model {}", id, revision, folder, folder);
-  }
+  if (const auto id = parse_model_id(typed)) return fetch_model(*id, hub_settings(), context, config_only);
   const auto shipped = names_in(models, "");
   const std::string near = nearest(typed, shipped);
-  throw input_error("model", typed, "no such file or directory; give a Hugging Face directory, a .safetensors or .gguf file, or a shipped model ({}){}",
+  throw input_error("model", typed, "no such file or directory; give a Hugging Face directory, a .safetensors or .gguf file, an id of the Hugging Face hub (org/name), or a shipped model ({}){}",
                     fmt::join(shipped, ", "), near.empty() ? "" : "; did you mean " + near + "?");
 }
 
+std::string resolve_calibration(const std::string& typed, Context& context) {
+  if (typed.empty() || typed == "self" || path_exists(typed)) return typed;
+  const auto id = parse_dataset_id(typed);
+  return id ? fetch_dataset_file(*id, hub_settings(), context) : typed;
+}
+
 std::string model_stem(const std::string& path) {
-  const fs::path place = canonical(path);
-  const auto extension = place.extension();
-  if (extension == ".gguf" || extension == ".safetensors") {
-    // A file named model.safetensors says nothing; its directory does.
-    if (place.stem() == "model") return place.parent_path().filename().string();
-    return place.stem().string();
+  const fs::path typed(path);
+  const auto extension = typed.extension();
+  if (!is_directory(path) && (extension == ".gguf" || extension == ".safetensors")) {
+    // A file named model.safetensors says nothing; its directory does. (The file itself may be a link to a blob without
+    // a name, in the hub's cache.)
+    if (typed.stem() == "model") return model_folder_name(canonical(typed.has_parent_path() ? typed.parent_path().string() : ".").string());
+    return typed.stem().string();
   }
-  return place.filename().string();
+  return model_folder_name(canonical(path).string());
 }
 
 void check_output(const OutputCheck& check) {

@@ -1,5 +1,5 @@
-// From what was typed to what is meant: model paths, output names, defaults of `quantize`, hardware profiles. Nothing is
-// created here; every refusal happens before any work.
+// From what was typed to what is meant: model paths, output names, defaults of `quantize`, hardware profiles. Nothing but
+// the hub's cache is written here; every refusal happens before any work.
 #pragma once
 #include <string>
 #include <vector>
@@ -9,9 +9,12 @@
 
 namespace teeny::cli {
 
-// An existing path as typed; a shipped model's name as its directory; "" as the shipped model. Input error for a hub id
-// (how to download it by hand) and for anything that does not exist.
-std::string resolve_model(const std::string& typed);
+// An existing path as typed; a shipped model's name as its directory; "" as the shipped model; an id of the Hugging Face
+// hub (org/name) as its place in the cache, downloaded when it is not there. Input error for what does not exist.
+// config_only: a hub's weights are not needed, a plan is all that is made.
+std::string resolve_model(const std::string& typed, Context& context, bool config_only = false);
+// An existing path, "self" and "" as typed; a file of a hub's data set (org/name:path) as its place in the cache.
+std::string resolve_calibration(const std::string& typed, Context& context);
 std::string model_stem(const std::string& path);  // "teeny-demo-7m" of a directory or a file
 
 // --type fills --bits, or contradicts it (Usage). Everything else is settled by the plan.

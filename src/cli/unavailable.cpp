@@ -23,11 +23,10 @@ const std::vector<Unavailable>& table() {
       {"--max-ppl-increase", {}, "quantize at several --bits and compare with 'teeny eval --tasks ppl'"},
       {"--save-sensitivity", {}, "the error of every tensor is in the record (--json FILE)"},
       {"--save-importance", {}, "give the calibration text again, or an imatrix file with --importance"},
-      {"--act-bits", {"16"}, "leave it out: weights are quantized, activations are not"},
-      {"--act", {}, "leave it out: activations are not quantized"},
+      {"--act", {"dynamic"}, "use --act dynamic: a scale per token"},
       {"--smooth", {}, "--method awq moves outliers by its own scales"},
       {"--sparsity", {}, "leave it out"},
-      {"--resume", {}, "start again without it; interrupted runs leave nothing behind"},
+      {"--resume", {}, "start again without it; interrupted runs leave nothing behind", {"quantize"}},
       {"--gpu-layers", {"all", "auto"}, "use --device cpu, or a GPU that holds the whole model"},
       {"--tensor-parallel", {"1"}, "use one GPU (--device cuda:N)"},
       {"--isa", {}, "leave it out: the best instruction set is found by itself"},
@@ -55,6 +54,6 @@ void refuse_unavailable(const Options& options) {
   }
 }
 
-bool resume_available(const std::string& command) { return command == "quantize" && !entry("--resume", command); }
+bool resume_available(const std::string& command) { return (command == "quantize" || command == "eval") && !entry("--resume", command); }
 
 }  // namespace teeny::cli

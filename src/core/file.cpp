@@ -233,6 +233,14 @@ std::string sha256_file(const std::string& path) {
   return hash.finish();
 }
 
+std::string model_folder_name(const std::string& folder) {
+  const fs::path place(folder), repo = place.parent_path().parent_path().filename();
+  const std::string name = repo.string();
+  const size_t split = name.rfind("models--", 0) == 0 ? name.find("--", 8) : name.npos;
+  if (place.parent_path().filename() == "snapshots" && split != name.npos) return name.substr(split + 2);
+  return place.filename().string();
+}
+
 std::string config_directory() {
   std::error_code error;
   const fs::path executable = fs::read_symlink("/proc/self/exe", error);

@@ -8,6 +8,7 @@
 #include "teeny/eval/eval.h"
 #include "teeny/pipeline/pipeline.h"
 #include "teeny/runtime/device.h"
+#include "teeny/runtime/host_allocator.h"
 #include "engine/generate.h"
 
 namespace teeny {
@@ -40,6 +41,9 @@ class LocalEngine : public Engine {
 
 }  // namespace
 
-Engine* create_engine() { return new LocalEngine; }
+Engine* create_engine() {
+  use_host_allocator();
+  return new LocalEngine;
+}
 
 }  // namespace teeny

@@ -31,13 +31,19 @@ Finding judge_comparison(const EvalOptions& options, const Json& comparison) {
 }  // namespace
 
 void adjust_for_multiplicity(std::vector<Json>& comparisons) {
+  // A difference and an equivalence are claims alike: whichever has a p.
+  std::vector<Json*> claims;
+  for (auto& c : comparisons) {
+    if (c["p"].is_number()) claims.push_back(&c);
+    if (c.contains("details") && c["details"].contains("equivalence") && c["details"]["equivalence"]["p"].is_number()) claims.push_back(&c["details"]["equivalence"]);
+  }
   std::vector<double> p;
-  for (const auto& c : comparisons)
-    if (c["p"].is_number()) p.push_back(c["p"].get<double>());
+  for (const Json* claim : claims) p.push_back((*claim)["p"].get<double>());
   const auto adjusted = holm(p);
-  size_t next = 0;
-  for (auto& c : comparisons)
-    if (c["p"].is_number()) c["p_holm"] = adjusted[next++];
+  for (size_t i = 0; i < claims.size(); ++i) {
+    (*claims[i])["p_holm"] = adjusted[i];
+    if (claims[i]->contains("equivalent")) (*claims[i])["equivalent"] = adjusted[i] <= 0.05;
+  }
 }
 
 bool run_checks(EvalJob& job) {

@@ -6,7 +6,7 @@
 
 namespace teeny {
 
-// Fills p_holm of every comparison that has a p.
+// Fills p_holm of every comparison, and of every test of equivalence, that has a p.
 void adjust_for_multiplicity(std::vector<Json>& comparisons);
 
 // --fail-if-loss, --require-loss-below: false when one fails. details.check = {passed, message} is filled whenever one was

@@ -11,8 +11,11 @@ struct ProgramSettings {
   GenerateParams params;
   int64_t samples = 1;
   bool add_special = false;
+  bool instruct = false;
   double timeout_s = 0;  // 0: the judge's own
 };
+// The program protocol of this run: instruct or base. Without --protocol: what the model (or the file to score) suggests.
+bool wants_instruct(EvalJob& job);
 // With --score-completions only the problems that have a completion are kept.
 ProgramSettings make_settings(EvalJob& job, const ProgramTask& task);
 

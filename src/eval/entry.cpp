@@ -9,7 +9,8 @@ class SandboxedJudge : public ProgramJudge {
  public:
   explicit SandboxedJudge(const JudgeOptions& options) : judge_(options) {}
   SandboxInfo sandbox() override { return judge_.sandbox(); }
-  Json toolchains() override { return judge_.toolchains(); }
+  Json toolchains() override { return judge_.used_toolchains(); }
+  Json toolchain(const std::string& language) override { return judge_.toolchain(language); }
   std::vector<Verdict> run(const std::vector<Job>& jobs, const Context& context) override { return judge_.run(jobs, context); }
 
  private:

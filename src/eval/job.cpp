@@ -7,9 +7,13 @@ namespace teeny {
 
 Json LazyModel::describe(bool hash) {
   if (!description_.is_null()) return description_;
+  const TensorSource& s = source();
+  return description_ = describe_model(s, read_spec(s), read_quant_config(s), hash);
+}
+
+const TensorSource& LazyModel::source() {
   if (!source_ && !runner_) source_ = services_.open(path_);
-  const TensorSource& source = runner_ ? runner_->source() : *source_;
-  return description_ = describe_model(source, read_spec(source), read_quant_config(source), hash);
+  return runner_ ? runner_->source() : *source_;
 }
 
 Runner& LazyModel::get(Context& context) {
@@ -49,8 +53,11 @@ ProgramJudge& EvalJob::judge() {
   return *judge_;
 }
 
-void EvalJob::add_completion(const std::string& task_id, const std::string& completion) {
-  completions_ += dump_json({{"task_id", task_id}, {"completion", completion}}, -1);
+void EvalJob::add_completion(const std::string& task_id, const std::string& completion, const std::string& language, bool instruct) {
+  Json line = {{"task_id", task_id}, {"completion", completion}};
+  if (language != "python") line["language"] = language;  // the problems of HumanEval-Mul have the same ids in all of them
+  if (instruct) line["protocol"] = "instruct";  // so that scoring reads it as an answer
+  completions_ += dump_json(line, -1);
 }
 
 void EvalJob::save_completions() {

@@ -20,7 +20,11 @@ class ProgramJudge {
  public:
   virtual ~ProgramJudge() = default;
   virtual SandboxInfo sandbox() = 0;
-  virtual Json toolchains() = 0;
+  virtual Json toolchains() = 0;  // {language: {state, version, ...}} of those used
+  virtual Json toolchain(const std::string& language) {
+    const Json all = toolchains();
+    return all.contains(language) ? all[language] : Json({{"state", "unknown"}, {"problem", "this teeny has no runner for it"}});
+  }
   virtual std::vector<Verdict> run(const std::vector<Job>& jobs, const Context& context) = 0;
 };
 
@@ -38,6 +42,7 @@ class LazyModel {
   Json describe(bool hash);             // the record's model block; reads headers only
   std::string fingerprint() { return describe(false).value("fingerprint", ""); }
   Runner& get(Context& context);
+  const TensorSource& source();         // headers only, unless it is loaded
   bool loaded() const { return runner_ != nullptr; }
 
  private:
@@ -64,9 +69,16 @@ class EvalJob {
 
   void add_task(Json task) { tasks_.push_back(std::move(task)); }
   void add_comparison(Json comparison) { comparisons_.push_back(std::move(comparison)); }
-  void count_error(const std::string& category) { ++errors_[category]; }
-  void add_completion(const std::string& task_id, const std::string& completion);
+  void count_error(const std::string& category, int64_t count) { errors_[category] += count; }
+  void add_completion(const std::string& task_id, const std::string& completion, const std::string& language, bool instruct);
   void save_completions();  // to options.save_completions, all so far
+  // For the mean over the languages of humaneval-mul: what run_program_task found, by task.
+  struct Outcome {
+    std::string problem;  // HumanEval's own number, the same in all languages
+    double ours = 0;
+    std::optional<double> theirs;
+  };
+  std::map<std::string, std::vector<Outcome>> outcomes;
   Json& details() { return details_; }
   std::vector<Json>& comparisons() { return comparisons_; }
   Json result();            // the record's eval block

@@ -7,6 +7,7 @@
 #include "teeny/core/env.h"
 #include "teeny/core/error.h"
 #include "teeny/core/version.h"
+#include "teeny/stats/equivalence.h"
 #include "teeny/stats/tests.h"
 
 namespace teeny {
@@ -70,7 +71,7 @@ std::vector<ProblemResult> reference_results(EvalJob& job, const ProgramSettings
 }
 
 Json compare_programs(const std::string& reference, const std::string& task, const std::vector<ProblemResult>& ours, const std::vector<ProblemResult>& theirs,
-                      bool cached) {
+                      bool cached, double equivalence_margin) {
   std::map<std::string, const ProblemResult*> by_id;
   for (const auto& r : theirs) by_id[r.task_id] = &r;
   std::vector<double> a, b;
@@ -91,13 +92,22 @@ Json compare_programs(const std::string& reference, const std::string& task, con
   Json out = {{"reference", reference}, {"task", task}, {"difference", n ? Json(paired.mean) : Json(nullptr)}, {"ci95", interval_json(paired.ci95)}};
   // Several samples a problem are rates, not outcomes: McNemar's test does not apply.
   out["test"] = single ? "mcnemar-exact" : "paired-bootstrap";
-  out["p"] = single && n ? Json(mcnemar_exact(int64_t(gained.size()), int64_t(lost.size()))) : Json(nullptr);
+  out["p"] = single && n ? Json(mcnemar_exact(int64_t(gained.size()), int64_t(lost.size()))) : n ? number_json(paired.p) : Json(nullptr);
   out["p_holm"] = nullptr;
   out["gained"] = gained;
   out["lost"] = lost;
-  out["detectable_difference"] = n ? number_json(detectable_difference(n, discordance)) : Json(nullptr);
+  out["detectable_difference"] = !n ? Json(nullptr) : number_json(single ? detectable_difference(n, discordance) : detectable_by(paired));
   out["n"] = n;
   out["details"] = {{"cached", cached}, {"reference_value", n ? Json(estimate_mean(b).mean) : Json(nullptr)}, {"units", "problems"}};
+  if (n && equivalence_margin >= 0) {
+    const double margin = equivalence_margin / 100;
+    if (single) {
+      const double p = tost_paired(n, int64_t(gained.size()), int64_t(lost.size()), std::min(margin, 0.999));
+      out["details"]["equivalence"] = {{"margin", margin}, {"p", p}, {"equivalent", p <= 0.05}, {"test", "two one-sided score tests (Tango)"}};
+    } else {
+      out["details"]["equivalence"] = equivalence_json(paired, margin);
+    }
+  }
   return out;
 }
 

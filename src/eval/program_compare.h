@@ -10,6 +10,7 @@ std::string reference_cache_path(const Json& key);
 Json reference_cache_key(const std::string& fingerprint, const std::string& device, const ProgramSettings& settings);
 
 // One entry of the record's `comparison`: difference = ours - theirs over the problems that both could be judged on.
-Json compare_programs(const std::string& reference, const std::string& task, const std::vector<ProblemResult>& ours, const std::vector<ProblemResult>& theirs, bool cached);
+Json compare_programs(const std::string& reference, const std::string& task, const std::vector<ProblemResult>& ours, const std::vector<ProblemResult>& theirs, bool cached,
+                      double equivalence_margin = -1);
 
 }  // namespace teeny

@@ -18,11 +18,8 @@ namespace {
 std::string unavailable(EvalJob& job, const std::string& language) {
   if (job.judge().sandbox().tier == "none")
     return "no sandbox: programs written by a model run only in one; install bubblewrap (teeny doctor says what is missing), or pass --i-accept-unsandboxed";
-  const auto toolchains = job.judge().toolchains();
-  const auto found = toolchains.find(language);
-  if (found == toolchains.end() || found->value("state", "") != "ok")
-    return fmt::format("no interpreter for {}: {}", language, found == toolchains.end() ? "this teeny has no runner for it" : "install " + std::string(language == "js" ? "node" : language));
-  return "";
+  const Json tools = job.judge().toolchain(language);
+  return tools.value("state", "") == "ok" ? "" : fmt::format("no tools for {}: {}", language, tools.value("problem", "not found"));
 }
 
 // pass@k over problems, with the interval that fits: Wilson for one greedy sample, else a bootstrap over problems.
@@ -67,7 +64,17 @@ Json task_details(const EvalJob& job, const ProgramTask& task, const ProgramSett
     out.update({{"max_new_tokens", settings.params.max_new_tokens}, {"temperature", settings.params.temperature}, {"samples_per_task", settings.samples}});
   else
     out["completions"] = job.options.score_completions;
+  out["instruct"] = settings.instruct;
+  out["protocol_sha256"] = sha256_hex(settings.protocol + (settings.instruct ? std::string(kInstructProtocol) + instruct_prompt({}) : "")).substr(0, 16);
   out["degenerate"] = degenerate;
+  // Of every sample that failed; the problems by the category of their first failure.
+  Json errors = Json::object(), by_category = Json::object();
+  for (const auto& r : results) {
+    for (const auto& [category, count] : r.categories) errors[category] = errors.value(category, int64_t(0)) + count;
+    if (r.samples > r.passed) by_category[r.category].push_back(r.task_id);
+  }
+  out["errors"] = errors;
+  out["problems_by_error"] = by_category;
   out["not_judged"] = unjudged;
   return out;
 }
@@ -101,6 +108,24 @@ std::vector<ProblemResult> results_of_model(EvalJob& job, const ProgramSettings&
   if (!job.has_model()) return judge_file(job, settings, job.options.score_completions);
   return generate_and_judge(job, settings, job.model().get(job.context), judged, true);
 }
+
+// HumanEval's number of a problem: Python/23, HumanEval/23 and HumanEval_23_strlen are one and the same.
+std::string problem_number(const std::string& task_id) {
+  const size_t digit = task_id.find_first_of("0123456789");
+  if (digit == std::string::npos) return task_id;
+  return task_id.substr(digit, task_id.find_first_not_of("0123456789", digit) - digit);
+}
+
+void keep_outcomes(EvalJob& job, const ProgramTask& task, const std::vector<ProblemResult>& ours, const std::vector<ProblemResult>* theirs) {
+  std::map<std::string, double> rates;
+  if (theirs)
+    for (const auto& r : *theirs)
+      if (r.samples) rates[r.task_id] = r.rate();
+  for (const auto& r : ours) {
+    if (r.samples == 0 || (theirs && !rates.contains(r.task_id))) continue;
+    job.outcomes[task.name].push_back({problem_number(r.task_id), r.rate(), theirs ? std::optional(rates[r.task_id]) : std::nullopt});
+  }
+}
 }  // namespace
 
 Json to_json(const ProblemResult& r) {
@@ -110,6 +135,7 @@ Json to_json(const ProblemResult& r) {
   else if (r.samples > 1)
     out.update({{"passed", r.passed == r.samples}, {"samples", r.samples}, {"samples_passed", r.passed}});
   out["completion_sha256"] = r.completion_sha256;
+  if (r.samples > 1) out["categories"] = r.categories;
   if (r.degenerate) out["degenerate"] = true;
   return out;
 }
@@ -127,6 +153,8 @@ ProblemResult problem_result_from_json(const Json& json) {
     r.samples = 1;
     r.passed = json.at("passed").get<bool>();
   }
+  if (json.contains("categories")) r.categories = json.at("categories").get<std::map<std::string, int64_t>>();
+  else if (r.samples > r.passed) r.categories[r.category] = r.samples - r.passed;
   return r;
 }
 
@@ -157,13 +185,16 @@ std::optional<double> run_program_task(EvalJob& job, const ProgramTask& task) {
   }
   const auto results = results_of_model(job, settings, true);
   for (const auto& r : results)
-    if (r.samples > r.passed) job.count_error(r.category);
+    for (const auto& [category, count] : r.categories) job.count_error(category, count);
   const Json scored = scored_task(job, task, settings, results);
   job.add_task(scored);
   if (job.reference()) {
     bool cached = false;
     const auto reference = reference_results(job, settings, cached);
-    job.add_comparison(compare_programs(job.reference()->path(), task.name, results, reference, cached));
+    job.add_comparison(compare_programs(job.reference()->path(), task.name, results, reference, cached, job.options.equivalence_margin));
+    keep_outcomes(job, task, results, &reference);
+  } else {
+    keep_outcomes(job, task, results, nullptr);
   }
   return scored["value"].is_number() ? std::optional(scored["value"].get<double>()) : std::nullopt;
 }

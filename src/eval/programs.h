@@ -1,5 +1,6 @@
 // Programs written by a model: generated, judged while generation goes on, scored, compared. What the code tasks share.
 #pragma once
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ struct ProgramTask {
   std::string problems;        // path of the problem set
   int64_t max_new_tokens = 0;  // unless --max-new-tokens says otherwise
   bool add_special = false;    // BOS, when the tokenizer adds one
+  bool instruct = false;       // through the chat template; the answer's code block is the program
 };
 
 // Adds the task, its errors and, with --reference, the paired comparison. A missing sandbox or interpreter makes the task
@@ -23,7 +25,8 @@ std::optional<double> run_program_task(EvalJob& job, const ProgramTask& task);
 struct ProblemResult {
   std::string task_id;
   int64_t samples = 0, passed = 0;   // samples that could be judged, and passed
-  std::string category;              // of the first sample
+  std::string category;              // of the first sample that failed, else "passed"
+  std::map<std::string, int64_t> categories;  // of all samples that failed
   std::string completion_sha256;     // of the first sample, 16 digits
   bool degenerate = false;           // a sample repeats itself to its end
   double rate() const { return samples ? double(passed) / double(samples) : 0; }

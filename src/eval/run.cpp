@@ -25,8 +25,9 @@ std::vector<const TaskEntry*> select_tasks(const EvalOptions& options) {
       throw usage_error("eval", "--score-completions", "scores programs and runs no model, but {} needs one; leave {} out of --tasks", task->name, task->name);
   }
   const auto& p = options.protocol;
-  if (!p.empty() && p != "base" && p != "instruct" && p != "windows" && p != "llama.cpp")
-    throw usage_error("eval", "--protocol", "\"{}\" is unknown; base or instruct for programs, windows or llama.cpp for texts", p);
+  if (!p.empty() && p != "base" && p != "instruct") throw usage_error("eval", "--protocol", "\"{}\" is unknown; base or instruct", p);
+  if (options.ppl_protocol != "windows" && options.ppl_protocol != "llama.cpp")
+    throw usage_error("eval", "--ppl-protocol", "\"{}\" is unknown; windows or llama.cpp", options.ppl_protocol);
   if (options.samples_per_task < 1) throw usage_error("eval", "--samples-per-task", "is {}, expected at least 1", options.samples_per_task);
   for (const int64_t k : options.pass_at)
     if (k < 1 || (options.score_completions.empty() && k > options.samples_per_task))

@@ -1,5 +1,8 @@
 #include "eval/statistics.h"
 
+#include <cmath>
+#include <set>
+
 #include "teeny/core/error.h"
 #include "teeny/stats/describe.h"
 #include "teeny/stats/intervals.h"
@@ -12,9 +15,37 @@ MeanEstimate estimate_mean(const std::vector<double>& units) {
   out.mean = mean(units);
   if (units.size() < 2) return out;
   out.standard_error = standard_error(units);
-  const auto ci = bootstrap_mean(units).ci;
-  out.ci95 = {ci.low, ci.high};
+  const auto bootstrap = bootstrap_mean(units);
+  out.ci95 = {bootstrap.ci.low, bootstrap.ci.high};
+  out.p = bootstrap.p_zero;
   return out;
+}
+
+MeanEstimate estimate_clustered_mean(const std::vector<double>& units, const std::vector<double>& weights, const std::vector<int64_t>& clusters) {
+  MeanEstimate out;
+  if (units.empty()) return out;
+  const auto bootstrap = bootstrap_clustered_mean(units, weights, clusters);
+  out.mean = bootstrap.value;
+  if (std::set<int64_t>(clusters.begin(), clusters.end()).size() < 2) return out;
+  out.standard_error = bootstrap.standard_error;
+  out.ci95 = {bootstrap.ci.low, bootstrap.ci.high};
+  out.p = bootstrap.p_zero;
+  return out;
+}
+
+std::optional<double> detectable_by(const MeanEstimate& estimate) {
+  constexpr double kFactor = 1.959963984540054 + 0.8416212335729143;  // normal quantiles of 97.5 % and 80 %
+  return estimate.standard_error ? std::optional(kFactor * *estimate.standard_error) : std::nullopt;
+}
+
+Json equivalence_json(const MeanEstimate& estimate, double margin) {
+  if (!estimate.standard_error) return {{"margin", margin}, {"p", nullptr}, {"equivalent", nullptr}};
+  double p = 0;
+  for (const double distance : {margin - estimate.mean, margin + estimate.mean}) {
+    const double tail = *estimate.standard_error > 0 ? 0.5 * std::erfc(distance / *estimate.standard_error / std::sqrt(2.0)) : distance > 0 ? 0 : 1;
+    p = std::max(p, tail);
+  }
+  return {{"margin", margin}, {"p", p}, {"equivalent", p <= 0.05}};
 }
 
 MeanEstimate estimate_difference(const std::vector<double>& a, const std::vector<double>& b) {

@@ -16,8 +16,18 @@ struct MeanEstimate {
   double mean = 0;
   std::optional<double> standard_error;
   Interval95 ci95;
+  std::optional<double> p;  // that the true mean is 0 (bootstrap, two-sided)
 };
 MeanEstimate estimate_mean(const std::vector<double>& units);
+
+// Weighted mean; units of one cluster are resampled together.
+MeanEstimate estimate_clustered_mean(const std::vector<double>& units, const std::vector<double>& weights, const std::vector<int64_t>& clusters);
+
+// The smallest true difference that a two-sided test at 5 % with this standard error finds with 80 % probability.
+std::optional<double> detectable_by(const MeanEstimate& estimate);
+
+// {margin, p, equivalent}: two one-sided tests on the bootstrap's spread, taken as normal.
+Json equivalence_json(const MeanEstimate& estimate, double margin);
 
 // Mean of a[i] - b[i]; whole pairs are resampled.
 MeanEstimate estimate_difference(const std::vector<double>& a, const std::vector<double>& b);

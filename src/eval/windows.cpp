@@ -35,7 +35,7 @@ bool has_shipped_tokenizer(const Tokenizer& tokenizer) {
 
 TextWindows load_windows(const EvalOptions& options, const Runner& model) {
   TextWindows out;
-  out.protocol = options.protocol == "llama.cpp" ? "llama.cpp" : "windows";
+  out.protocol = options.ppl_protocol;
   out.ctx = options.ctx;
   if (out.ctx < 4) throw usage_error("eval", "--ctx", "is {}, expected at least 4 tokens", out.ctx);
   if (const int64_t context = model.spec().context; context > 0 && out.ctx > context)

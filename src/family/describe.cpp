@@ -59,10 +59,14 @@ void describe_checkpoint(const TensorSource& source, const QuantConfig& quant, J
   out["bits"] = quant.bits;
   out["group"] = quant.group;
   out["symmetric"] = quant.symmetric;
+  if (quant.method == "bitsandbytes" && quant.bits == 4) out["type"] = quant.format;
   out["format"] = quant.method == "gptq" && quant.format == "gptq_v2" ? "gptq-v2" : quant.method;
+  if (quant.act_bits < 16) out["act_bits"] = quant.act_bits;
   // What teeny writes beside the interchange keys: the container does not say which method chose the numbers.
-  const auto meta = quant.raw.find("meta");
-  if (meta == quant.raw.end() || !meta->is_object()) return;
+  const bool inside = quant.raw.contains("meta");
+  const Json& config = inside ? quant.raw : source.config();
+  const auto meta = config.find(inside ? "meta" : "teeny_quantization");
+  if (meta == config.end() || !meta->is_object()) return;
   if (const auto method = meta->find("teeny_method"); method != meta->end() && method->is_string()) out["method"] = *method;
   if (const auto granularity = meta->find("granularity"); granularity != meta->end() && granularity->is_string()) out["granularity"] = *granularity;
 }

@@ -153,7 +153,7 @@ ModelSpec read_hf_spec(const TensorSource& source) {
   spec.permuted_qk = family.permuted_qk;
   std::error_code error;
   const auto place = std::filesystem::weakly_canonical(companion_directory(source), error);
-  spec.name = error ? source.path() : place.filename().string();
+  spec.name = error ? source.path() : model_folder_name(place.string());
   spec.hidden = config.size("hidden_size", kMaxHidden);
   spec.layers = config.size("num_hidden_layers", kMaxLayers);
   spec.heads = config.size("num_attention_heads", kMaxHeads);

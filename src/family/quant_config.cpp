@@ -3,18 +3,12 @@
 #include <cctype>
 
 #include "family/family.h"
-#include "family/fields.h"
-#include "teeny/core/error.h"
+#include "family/quant_config.h"
 
 namespace teeny {
-namespace {
-constexpr const char* kWhere = "quantization";
-constexpr int64_t kMaxGroup = 1 << 20;
+namespace quantization {
 
-template <class... A>
-Error error(const Fields& fields, fmt::format_string<A...> format, A&&... args) {
-  return input_error(kWhere, fields.subject(), "{}", fmt::format(format, std::forward<A>(args)...));
-}
+constexpr int64_t kMaxGroup = 1 << 20;
 
 std::string lower(std::string text) {
   for (char& c : text) c = char(std::tolower(static_cast<unsigned char>(c)));
@@ -35,6 +29,36 @@ int read_bits(const Fields& fields, const char* key, std::initializer_list<int> 
   return int(*bits);
 }
 
+}  // namespace quantization
+
+namespace {
+using namespace quantization;
+
+// Rules by pattern: "-:re" keeps modules as they are, "+:re" or "re" overrides numbers.
+void read_dynamic(QuantConfig& out, const Fields& fields) {
+  const auto* rules = fields.find("dynamic");
+  if (!rules || rules->is_null()) return;
+  if (!rules->is_object()) throw error(fields, "\"dynamic\" is no object of rules");
+  for (const auto& [key, rule] : rules->items()) {
+    const bool keep = key.starts_with("-:");
+    const std::string target = "re:" + (keep || key.starts_with("+:") ? key.substr(2) : key);
+    if (keep) {
+      out.ignore.push_back(target);
+      continue;
+    }
+    if (!rule.is_object()) throw error(fields, "the rule \"{}\" of \"dynamic\" is no object", printable(key));
+    const Fields own(rule, kWhere, fields.subject() + ":dynamic." + printable(key));
+    QuantScheme scheme;
+    scheme.targets = {target};
+    scheme.format = out.format;
+    scheme.bits = own.has_value("bits") ? read_bits(own, "bits", {2, 3, 4, 8}) : out.bits;
+    scheme.group = own.has_value("group_size") ? read_group(own, "group_size") : out.group;
+    scheme.symmetric = own.boolean("sym").value_or(out.symmetric);
+    scheme.desc_act = own.boolean("desc_act").value_or(out.desc_act);
+    out.schemes.push_back(std::move(scheme));
+  }
+}
+
 void read_gptq(QuantConfig& out, const Fields& fields) {
   out.bits = read_bits(fields, "bits", {2, 3, 4, 8});
   out.group = read_group(fields, "group_size");
@@ -45,6 +69,8 @@ void read_gptq(QuantConfig& out, const Fields& fields) {
   out.format = lower(format.value_or("gptq"));
   if (out.format != "gptq" && out.format != "gptq_v2")
     throw error(fields, "the checkpoint format \"{}\" is not supported; known: gptq, gptq_v2", printable(out.format));
+  if (fields.boolean("is_marlin_format").value_or(false)) throw error(fields, "Marlin's own layout (is_marlin_format) is not supported; use the checkpoint that it was made from");
+  read_dynamic(out, fields);
 }
 
 void read_awq(QuantConfig& out, const Fields& fields) {
@@ -58,39 +84,16 @@ void read_awq(QuantConfig& out, const Fields& fields) {
 }
 
 void read_bitsandbytes(QuantConfig& out, const Fields& fields) {
-  if (!fields.boolean("load_in_8bit").value_or(false))
-    throw error(fields, "only 8-bit bitsandbytes checkpoints (load_in_8bit) are supported");
-  out.bits = 8;
-  out.format = "int8";
-}
-
-void read_compressed_tensors(QuantConfig& out, const Fields& fields) {
-  out.format = fields.string("format").value_or("");
-  if (out.format != "pack-quantized" && out.format != "int-quantized")
-    throw error(fields, "the format \"{}\" is not supported; known: pack-quantized, int-quantized", printable(out.format));
-  const auto* groups = fields.find("config_groups");
-  if (!groups || !groups->is_object() || groups->empty()) throw error(fields, "\"config_groups\" is absent or empty");
-  bool first = true;
-  for (const auto& [name, group] : groups->items()) {
-    const auto subject = fields.subject() + ":config_groups." + printable(name) + ".weights";
-    if (!group.is_object() || !group.contains("weights") || !group["weights"].is_object()) throw input_error(kWhere, subject, "is absent");
-    const Fields weights(group["weights"], kWhere, subject);
-    const int bits = read_bits(weights, "num_bits", {4, 8});
-    const int64_t size = read_group(weights, "group_size");
-    const bool symmetric = weights.boolean("symmetric").value_or(true);
-    const auto type = weights.string("type").value_or("int"), strategy = weights.string("strategy").value_or(size > 0 ? "group" : "channel");
-    if (type != "int") throw error(weights, "the type \"{}\" is not supported; known: int", printable(type));
-    if (strategy != "group" && strategy != "channel") throw error(weights, "the strategy \"{}\" is not supported; known: group, channel", printable(strategy));
-    if ((strategy == "group") != (size > 0)) throw error(weights, "the strategy \"{}\" and group_size {} disagree", strategy, size);
-    const bool ordered = weights.has_value("actorder") && *weights.find("actorder") == "group";
-    if (!first && (bits != out.bits || size != out.group || symmetric != out.symmetric || ordered != out.desc_act))
-      throw error(weights, "differs from the group before it; mixed schemes in one checkpoint are not supported");
-    out.bits = bits;
-    out.group = size;
-    out.symmetric = symmetric;
-    out.desc_act = ordered;
-    first = false;
+  if (fields.boolean("load_in_8bit").value_or(false)) {
+    out.bits = 8;
+    out.format = "int8";
+    return;
   }
+  if (!fields.boolean("load_in_4bit").value_or(false)) throw error(fields, "neither load_in_8bit nor load_in_4bit is set");
+  out.bits = 4;
+  out.group = 64;  // the weights' own state says it exactly
+  out.format = lower(fields.string("bnb_4bit_quant_type").value_or("fp4"));
+  if (out.format != "nf4" && out.format != "fp4") throw error(fields, "the 4-bit type \"{}\" is not supported; known: nf4, fp4", printable(out.format));
 }
 
 struct Method {
@@ -102,6 +105,9 @@ constexpr Method kMethods[] = {{"gptq", read_gptq}, {"awq", read_awq}, {"bitsand
 QuantConfig read(const Json& object, const std::string& subject, const char* assumed) {
   if (!object.is_object()) throw input_error(kWhere, subject, "is not a JSON object");
   const Fields fields(object, kWhere, subject);
+  // AutoAWQ wrote its file under both names.
+  for (const char* key : {"w_bit", "q_group_size", "zero_point"})
+    if (*assumed && fields.has_value(key)) assumed = "awq";
   QuantConfig out;
   out.raw = object;
   out.method = lower(fields.string("quant_method").value_or(assumed));

@@ -1,8 +1,8 @@
 // JavaScript under node: a worker that loads the program and answers calls, and a driver that runs the tests with a
 // synchronous proxy for it. Values cross as tagged JSON and are rebuilt as plain data in the driver.
-#include <regex>
+#include "judge/javascript.h"
 
-#include "judge/language.h"
+#include <regex>
 
 namespace teeny::judge {
 namespace {
@@ -151,13 +151,16 @@ for (;;) {
 )js";
 
 // A fixed seed makes Math.random the same in every run; the heap limit turns a memory hog into an error of its own.
-std::vector<std::string> arguments(const char* program) {
-  return {"--random-seed=1", "--max-old-space-size=512", "--no-warnings", "-e", std::string(kCodec) + program};
+std::vector<std::string> command(const Language::Tools& tools, const char* program) {
+  return {tools[0], "--random-seed=1", "--max-old-space-size=512", "--no-warnings", "-e", std::string(kCodec) + program};
 }
-std::vector<std::string> worker_arguments() { return arguments(kWorker); }
-std::vector<std::string> driver_arguments() { return arguments(kDriver); }
 
-std::string find_entry_point(const Problem& problem) {
+}  // namespace
+
+std::vector<std::string> javascript_worker(const Language::Tools& tools) { return command(tools, kWorker); }
+std::vector<std::string> javascript_driver(const Language::Tools& tools) { return command(tools, kDriver); }
+
+std::string javascript_entry_point(const Problem& problem) {
   static const std::regex bound(R"(candidate\s*=\s*([A-Za-z_$][\w$]*)\s*;)"), opened(R"(function\s+([A-Za-z_$][\w$]*)\s*\()");
   std::smatch match;
   if (std::regex_search(problem.test, match, bound)) return match[1];
@@ -166,8 +169,6 @@ std::string find_entry_point(const Problem& problem) {
   return name;
 }
 
-}  // namespace
-
 Language javascript_language() {
   Language l;
   l.id = "js";
@@ -175,10 +176,12 @@ Language javascript_language() {
   l.executables = {"node", "nodejs"};
   l.stops = {"\nfunction ", "\n/*", "\n//", "\nconsole.log"};
   l.version_arguments = {"--version"};
-  l.worker_arguments = worker_arguments;
-  l.driver_arguments = driver_arguments;
+  l.packages = "nodejs";
+  l.worker = javascript_worker;
+  l.driver = javascript_driver;
   l.address_space = 8ull << 30;  // V8 reserves address space far beyond what it uses; the watchdog counts real pages
-  l.find_entry_point = find_entry_point;
+  l.find_entry_point = javascript_entry_point;
+  l.complaints = {{"heap out of memory", "memory"}};
   return l;
 }
 

@@ -20,9 +20,10 @@ class JudgeState {
   }
 
   void prepare() {
+    std::lock_guard lock(mutex_);
     if (prepared_) return;
     prepared_ = true;
-    for (const Language& language : languages()) candidates_.push_back(find_toolchains(language));
+    for (const Language& language : languages()) found_.emplace_back().candidates = find_toolchains(language);
     for (Tier tier : {Tier::Bubblewrap, Tier::Landlock, Tier::Unsandboxed}) {
       if (!options_.force_tier.empty() && tier_name(tier) != options_.force_tier) continue;
       if (tier == Tier::Unsandboxed && !options_.accept_unsandboxed) continue;
@@ -33,16 +34,37 @@ class JudgeState {
 
   SandboxInfo info() {
     prepare();
+    std::lock_guard lock(mutex_);
     return {std::string(tier_name(sandbox_ ? sandbox_->tier() : Tier::None)), self_test_};
   }
 
-  Json toolchains() {
+  Json toolchain(std::string_view id) {
     prepare();
+    const Language* language = find_language(id);
+    if (!language) return {{"state", "unknown"}, {"path", nullptr}, {"version", nullptr}, {"problem", fmt::format("the judge knows no language \"{}\"", id)}};
+    if (const Toolchain* t = find(*language)) {
+      Json out = {{"state", "ok"}, {"path", t->path()}, {"version", t->version}};
+      if (t->tools.size() > 1) out["with"] = std::vector<std::string>(t->tools.begin() + 1, t->tools.end());
+      return out;
+    }
+    std::lock_guard lock(mutex_);
+    return {{"state", "not found"}, {"path", nullptr}, {"version", nullptr}, {"problem", entry(*language).problem}};
+  }
+
+  Json toolchains() {
+    Json out = Json::object();
+    for (const Language& language : languages()) out[language.id] = toolchain(language.id);
+    return out;
+  }
+
+  // Those that were needed so far.
+  Json used_toolchains() {
     Json out = Json::object();
     for (const Language& language : languages()) {
-      const Toolchain* t = find(language.id);
-      if (t) out[language.id] = {{"state", "ok"}, {"path", t->path}, {"version", t->version}};
-      else out[language.id] = {{"state", "not found"}, {"path", nullptr}, {"version", nullptr}, {"problem", missing(language)}};
+      std::unique_lock lock(mutex_);
+      const bool used = prepared_ && entry(language).checked;
+      lock.unlock();
+      if (used) out[language.id] = toolchain(language.id);
     }
     return out;
   }
@@ -65,79 +87,120 @@ class JudgeState {
   }
 
  private:
-  SessionOptions session_options(const Sandbox& sandbox, const Toolchain& toolchain) const {
-    return {&sandbox, &toolchain, options_.timeout_s, options_.memory_bytes, options_.output_quota, nullptr};
+  struct Found {
+    std::vector<Toolchain> candidates;
+    std::unique_ptr<Toolchain> usable;  // starts in the sandbox and passed its self-test
+    bool checked = false;
+    std::string problem;                // why there is none
+  };
+  Found& entry(const Language& language) { return found_[size_t(&language - languages().data())]; }
+
+  SessionOptions session_options(const Sandbox& sandbox, const Toolchain& toolchain) {
+    return {&sandbox, &toolchain, options_.timeout_s, options_.memory_bytes, options_.output_quota, nullptr, &tests_};
   }
 
-  // Keeps the sandbox and the interpreters that work in it when the self-test passes.
+  // The first candidate that says its version in the sandbox.
+  static std::unique_ptr<Toolchain> start(const Sandbox& sandbox, const std::vector<Toolchain>& candidates) {
+    for (Toolchain t : candidates)
+      if (t.version = run_command(sandbox, t, t.language->version_arguments); !t.version.empty()) return std::make_unique<Toolchain>(std::move(t));
+    return nullptr;
+  }
+
+  // Keeps the sandbox when the self-test passes with the first language that starts in it.
   bool try_tier(Tier tier) {
     std::string name(tier_name(tier));
     try {
       std::vector<Toolchain> all;
-      for (auto& list : candidates_) all.insert(all.end(), list.begin(), list.end());
+      for (const Found& f : found_) all.insert(all.end(), f.candidates.begin(), f.candidates.end());
       auto sandbox = std::make_unique<Sandbox>(tier, all);
-      std::vector<Toolchain> usable;
-      for (auto& list : candidates_)
-        for (Toolchain t : list)
-          if (t.version = run_command(*sandbox, t, t.language->version_arguments); !t.version.empty()) {
-            usable.push_back(std::move(t));
-            break;
-          }
-      if (usable.empty()) {
-        self_test_[name] = "no interpreter starts in it";
-        return false;
+      for (Found& f : found_) {
+        if (f.candidates.empty() || (f.candidates.front().language->starts_processes && !sandbox->may_start_processes())) continue;
+        auto usable = start(*sandbox, f.candidates);
+        if (!usable) continue;
+        SessionOptions options = session_options(*sandbox, *usable);
+        options.timeout_s = std::max(options.timeout_s, 2.0);
+        bool passed = false;
+        self_test_[name] = self_test(options, passed);
+        if (!passed) return false;
+        sandbox_ = std::move(sandbox);
+        f.usable = std::move(usable);
+        f.checked = true;
+        return true;
       }
-      SessionOptions options = session_options(*sandbox, usable.front());
-      options.timeout_s = std::max(options.timeout_s, 2.0);
-      bool passed = false;
-      self_test_[name] = self_test(options, passed);
-      if (!passed) return false;
-      sandbox_ = std::move(sandbox);
-      toolchains_ = std::move(usable);
-      return true;
+      self_test_[name] = "no interpreter starts in it";
     } catch (const Error& error) {
       self_test_[name] = error.what();
-      return false;
     }
+    return false;
   }
 
-  const Toolchain* find(std::string_view language) const {
-    for (const Toolchain& t : toolchains_)
-      if (t.language->id == language) return &t;
-    return nullptr;
+  // nullptr: not usable, entry(language).problem says why. The first call for a language runs its self-test.
+  const Toolchain* find(const Language& language) {
+    std::lock_guard lock(mutex_);
+    Found& f = entry(language);
+    if (!f.checked) check(language, f);
+    return f.usable.get();
   }
 
-  std::string missing(const Language& language) const {
-    std::string found;
-    for (auto& list : candidates_)
-      for (const Toolchain& t : list)
-        if (t.language->id == language.id) found += (found.empty() ? "" : ", ") + t.path;
-    std::string names = fmt::format("{}", fmt::join(language.executables, " or "));
-    if (found.empty()) return fmt::format("no {} in PATH; install it", names);
-    return fmt::format("{} found at {}, but it does not start in the sandbox (is it in a folder closed to other users?); install one under /usr", names, found);
+  void check(const Language& language, Found& f) {
+    f.checked = true;
+    if (f.candidates.empty()) return void(f.problem = missing_programs(language));
+    if (!sandbox_) return void(f.problem = "no sandbox works here");
+    if (language.starts_processes && !sandbox_->may_start_processes())
+      return void(f.problem = fmt::format("its tools start processes and write files, which only the tier \"bubblewrap\" contains (here: {}); apt-get install bubblewrap", tier_name(sandbox_->tier())));
+    f.usable = start(*sandbox_, f.candidates);
+    if (!f.usable) {
+      std::string paths;
+      for (const Toolchain& t : f.candidates) paths += (paths.empty() ? "" : ", ") + t.path();
+      f.problem = fmt::format("{} does not start in the sandbox (is it in a folder closed to other users?); install one under /usr: apt-get install {}", paths, language.packages);
+      return;
+    }
+    bool passed = false;
+    SessionOptions options = session_options(*sandbox_, *f.usable);
+    options.timeout_s = std::max(options.timeout_s, 2.0);
+    const Json result = language_self_test(options, passed);
+    self_test_["languages"][language.id] = result;
+    if (passed) return;
+    f.problem = fmt::format("its self-test failed ({}); apt-get install {}", result.dump(), language.packages);
+    f.usable.reset();
   }
 
-  Verdict judge_one(const Job& job, std::map<std::string, Peer>& drivers, const Context& context) const {
+  Verdict judge_one(const Job& job, std::map<std::string, Peer>& drivers, const Context& context) {
     Verdict verdict;
     const Language* language = find_language(job.problem.language);
-    const Toolchain* toolchain = find(job.problem.language);
+    const Toolchain* toolchain = language ? find(*language) : nullptr;
     if (!toolchain) {
       verdict.ran = false;
       verdict.category = category::kNotRun;
-      verdict.detail = language ? missing(*language) : fmt::format("the judge knows no language \"{}\"", job.problem.language);
+      verdict.detail = this->toolchain(job.problem.language)["problem"].get<std::string>();
       return verdict;
     }
     std::string body = job.cut ? cut_completion(language->id, job.completion, job.problem.stop_tokens) : job.completion;
     SessionOptions options = session_options(*sandbox_, *toolchain);
     options.interrupted = context.interrupted;
-    verdict = judge_program(options, job.problem, job.problem.prelude + job.problem.prompt + body, drivers[language->id]);
+    const std::string program = prelude_for(job.problem, body) + (job.whole ? "" : job.problem.prompt) + body;
+    verdict = judge_program(options, job.problem, program, drivers[language->id]);
+    if (verdict.detail.starts_with(kSandboxFailed) && !verdict.ran) verdict = believe_sandbox_failure(options, job.problem, program, drivers[language->id]);
     bool blank = body.find_first_not_of(" \t\r\n") == std::string::npos;
     if (blank && verdict.ran && !verdict.passed) verdict.category = category::kEmpty;
     return verdict;
   }
 
+  // Only the sandbox's own words tell that it could not be started, and a program can write them too, to get out of the
+  // score. When it happens twice while other programs start, it was the program.
+  static Verdict believe_sandbox_failure(const SessionOptions& options, const Problem& problem, const std::string& program, Peer& driver) {
+    Verdict again = judge_program(options, problem, program, driver);
+    bool others_start = false;
+    if (again.ran || !again.detail.starts_with(kSandboxFailed)) return again;
+    language_self_test(options, others_start);
+    if (!others_start) return again;
+    again.ran = true;
+    again.category = category::kException;
+    return again;
+  }
+
   void judge_all(const std::vector<Job>& jobs, const std::vector<size_t>& indices, int threads, const Context& context,
-                 std::vector<Verdict>& verdicts, bool count) const {
+                 std::vector<Verdict>& verdicts, bool count) {
     std::atomic<size_t> next{0};
     std::mutex progress;
     size_t lanes = std::min(indices.size(), size_t(std::max(threads, 1)));
@@ -154,16 +217,28 @@ class JudgeState {
 
   JudgeOptions options_;
   bool prepared_ = false;
-  std::vector<std::vector<Toolchain>> candidates_;  // by language
-  std::vector<Toolchain> toolchains_;               // the one in use for each language
+  std::mutex mutex_;          // of what follows, while several threads judge
+  std::vector<Found> found_;  // by language
   std::unique_ptr<Sandbox> sandbox_;
   Json self_test_ = Json::object();
+  BuildCache tests_;
 };
+
+Json judge_programs() {
+  Json out = Json::object();
+  for (const Language& language : languages()) {
+    const auto found = find_toolchains(language);
+    out[language.id] = {{"paths", found.empty() ? Json::array() : Json(found.front().tools)}, {"packages", language.packages}, {"problem", found.empty() ? missing_programs(language) : ""}};
+  }
+  return out;
+}
 
 Judge::Judge(JudgeOptions options) : state_(std::make_unique<JudgeState>(std::move(options))) {}
 Judge::~Judge() = default;
 SandboxInfo Judge::sandbox() { return state_->info(); }
+Json Judge::toolchain(std::string_view language) { return state_->toolchain(language); }
 Json Judge::toolchains() { return state_->toolchains(); }
+Json Judge::used_toolchains() { return state_->used_toolchains(); }
 std::vector<Verdict> Judge::run(const std::vector<Job>& jobs, const Context& context) { return state_->run(jobs, context); }
 
 }  // namespace teeny

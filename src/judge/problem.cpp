@@ -8,11 +8,11 @@
 namespace teeny {
 namespace {
 
-// What HumanEval-Mul's own harness puts before every Python program (numpy only where it is installed).
+// What HumanEval-Mul's own harness puts before every Python program; numpy apart, see prelude_for.
 constexpr std::string_view kMulPythonPrelude =
     "import math, re, sys, copy, datetime, itertools, collections, heapq, statistics, functools, hashlib, string\n"
-    "from typing import *\nfrom collections import *\n"
-    "try:\n    import numpy, numpy as np\nexcept ImportError:\n    pass\n";
+    "from typing import *\nfrom collections import *\n";
+constexpr std::string_view kMulNumpy = "import numpy\nimport numpy as np\n";
 
 std::string text_field(const Json& row, const char* key, const std::string& path, const std::string& task, bool required) {
   auto it = row.find(key);
@@ -50,6 +50,15 @@ Problem read_problem(const Json& row, const std::string& path, size_t number) {
 }
 
 }  // namespace
+
+namespace judge {
+
+std::string prelude_for(const Problem& problem, std::string_view body) {
+  const bool numpy = problem.prelude == kMulPythonPrelude && (body.find("np.") != std::string_view::npos || body.find("numpy") != std::string_view::npos);
+  return numpy ? problem.prelude + std::string(kMulNumpy) : problem.prelude;
+}
+
+}  // namespace judge
 
 std::vector<Problem> load_problems(const std::string& path) {
   std::vector<Problem> out;

@@ -11,7 +11,7 @@ namespace {
 // Shared by both: frames and the codec. Only built-in modules are imported: start-up is most of the cost of a verdict.
 constexpr const char* kCodec = R"py(
 import sys, posix
-sys.path[:] = [p for p in sys.path if p]
+sys.path[:] = [p for p in sys.path if p] + ['/usr/lib/python3/dist-packages'] * sys.executable.startswith('/usr/bin/')
 sys.dont_write_bytecode = True
 
 def read_exact(n):
@@ -289,9 +289,9 @@ def main():
 main()
 )py";
 
-std::vector<std::string> arguments(const char* program) { return {"-s", "-S", "-B", "-c", std::string(kCodec) + program}; }
-std::vector<std::string> worker_arguments() { return arguments(kWorker); }
-std::vector<std::string> driver_arguments() { return arguments(kDriver); }
+std::vector<std::string> command(const Language::Tools& tools, const char* program) { return {tools[0], "-s", "-S", "-B", "-c", std::string(kCodec) + program}; }
+std::vector<std::string> worker(const Language::Tools& tools) { return command(tools, kWorker); }
+std::vector<std::string> driver(const Language::Tools& tools) { return command(tools, kDriver); }
 
 // The last function that the prompt opens.
 std::string find_entry_point(const Problem& problem) {
@@ -310,10 +310,12 @@ Language python_language() {
   l.executables = {"python3", "python"};
   l.stops = {"\ndef ", "\n//", "\nclass ", "\nif ", "\nprint", "\nfunction", "\n@", "\n#"};
   l.version_arguments = {"--version"};
-  l.worker_arguments = worker_arguments;
-  l.driver_arguments = driver_arguments;
+  l.packages = "python3 python3-numpy";
+  l.worker = worker;
+  l.driver = driver;
   l.address_space = 1ull << 30;
   l.find_entry_point = find_entry_point;
+  l.complaints = {{"MemoryError", "memory"}};
   return l;
 }
 

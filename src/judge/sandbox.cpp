@@ -15,7 +15,6 @@ namespace teeny::judge {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kProcessLimit = "32";       // per sandbox; node alone has a dozen threads
 constexpr const char* kTmpBytes = "67108864";     // 64 MiB of /tmp, and nothing else can be written
 constexpr uint64_t kFileBytes = 64ull << 20;
 constexpr rlim_t kOpenFiles = 256;
@@ -72,28 +71,80 @@ std::string_view tier_name(Tier tier) {
   return "none";
 }
 
-std::vector<Toolchain> find_toolchains(const Language& language) {
-  std::vector<std::string> tried = language.preferred;
+namespace {
+
+// The real path of the first that exists; "" when none does.
+std::string find_companion(const Companion& companion) {
+  for (const std::string& name : companion.tried) {
+    std::error_code error;
+    const std::string path = name.starts_with("/") ? name : find_program(name);
+    if (path.empty()) continue;
+    if (fs::path real = fs::canonical(path, error); !error && !access(real.c_str(), R_OK)) return real.string();
+  }
+  return "";
+}
+
+std::vector<std::string> interpreters(const Language& language) {
+  std::vector<std::string> tried = language.preferred, out;
   for (const std::string& folder : search_path())
     for (const std::string& name : language.executables) tried.push_back(folder + "/" + name);
-  std::vector<Toolchain> out;
   for (const std::string& path : tried) {
     std::error_code error;
     fs::path real = fs::canonical(path, error);
     if (error || access(real.c_str(), X_OK) || !is_elf(real)) continue;
-    if (std::any_of(out.begin(), out.end(), [&](const Toolchain& t) { return t.path == real.string(); })) continue;
+    if (std::find(out.begin(), out.end(), real.string()) == out.end()) out.push_back(real.string());
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<Toolchain> find_toolchains(const Language& language) {
+  std::vector<Toolchain> out;
+  std::vector<std::string> companions;
+  for (const Companion& companion : language.companions)
+    if (companions.push_back(find_companion(companion)); companions.back().empty()) return out;
+  for (const std::string& path : interpreters(language)) {
     Toolchain t;
     t.language = &language;
-    t.path = real.string();
-    t.root = installation_root(real);
+    t.tools = {path};
+    t.tools.insert(t.tools.end(), companions.begin(), companions.end());
+    for (const std::string& tool : t.tools)
+      if (std::string root = installation_root(tool); !root.empty()) t.roots.push_back(root);
     out.push_back(std::move(t));
   }
   return out;
 }
 
+std::string missing_programs(const Language& language) {
+  std::string names;
+  if (interpreters(language).empty()) names = fmt::format("{}", fmt::join(language.executables, " or "));
+  for (const Companion& companion : language.companions)
+    if (find_companion(companion).empty()) names += (names.empty() ? "" : ", ") + std::string(companion.name);
+  return names.empty() ? "" : fmt::format("{} not found; apt-get install {}", names, language.packages);
+}
+
+// "/etc/java-*" stands for all folders of that beginning.
+std::vector<std::string> expand(const std::string& pattern) {
+  if (!pattern.ends_with("*")) return {pattern};
+  std::vector<std::string> out;
+  std::error_code error;
+  const std::string start = pattern.substr(0, pattern.size() - 1);
+  for (fs::directory_iterator entry(fs::path(start).parent_path(), error), end; !error && entry != end; entry.increment(error))
+    if (entry->path().string().starts_with(start)) out.push_back(entry->path().string());
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
 Sandbox::Sandbox(Tier tier, const std::vector<Toolchain>& toolchains) : tier_(tier), drop_root_(geteuid() == 0) {
-  for (const Toolchain& t : toolchains)
-    if (!t.root.empty() && std::find(roots_.begin(), roots_.end(), t.root) == roots_.end()) roots_.push_back(t.root);
+  auto show = [&](const std::string& path) {
+    if (std::find(roots_.begin(), roots_.end(), path) == roots_.end()) roots_.push_back(path);
+  };
+  for (const Toolchain& t : toolchains) {
+    for (const std::string& root : t.roots) show(root);
+    for (const std::string& pattern : t.language->folders)
+      for (const std::string& folder : expand(pattern)) show(folder);
+  }
   if (tier == Tier::Bubblewrap) {
     bwrap_ = find_program("bwrap");
     prlimit_ = find_program("prlimit");
@@ -112,10 +163,10 @@ Sandbox::Sandbox(Tier tier, const std::vector<Toolchain>& toolchains) : tier_(ti
   }
 }
 
-std::vector<std::string> Sandbox::bwrap_command(const std::vector<std::string>& command) const {
+std::vector<std::string> Sandbox::bwrap_command(const std::vector<std::string>& command, int processes) const {
   std::vector<std::string> a{bwrap_, "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session",
                              "--cap-drop", "ALL", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", "/tmp",
-                             "--setenv", "LANG", "C.UTF-8", "--setenv", "PYTHONHASHSEED", "0", "--ro-bind", "/usr", "/usr"};
+                             "--setenv", "LANG", "C.UTF-8", "--setenv", "PYTHONHASHSEED", "0", "--setenv", "OPENBLAS_NUM_THREADS", "1", "--ro-bind", "/usr", "/usr"};
   for (const char* folder : kSystemFolders) {
     std::error_code error;
     fs::file_status status = fs::symlink_status(folder, error);
@@ -125,15 +176,14 @@ std::vector<std::string> Sandbox::bwrap_command(const std::vector<std::string>& 
   a.insert(a.end(), {"--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache", "--ro-bind-try", "/etc/alternatives", "/etc/alternatives"});
   a.insert(a.end(), {"--proc", "/proc", "--dev", "/dev", "--size", kTmpBytes, "--tmpfs", "/tmp"});
   for (const std::string& root : roots_) a.insert(a.end(), {"--ro-bind-try", root, root});
-  a.insert(a.end(), {"--remount-ro", "/", "--chdir", "/tmp", "--seccomp", "5", "--", prlimit_, std::string("--nproc=") + kProcessLimit});
+  a.insert(a.end(), {"--remount-ro", "/", "--chdir", "/tmp", "--seccomp", "5", "--", prlimit_, "--nproc=" + std::to_string(processes)});
   a.insert(a.end(), command.begin(), command.end());
   return a;
 }
 
-SpawnPlan Sandbox::plan(const Toolchain& toolchain, const std::vector<std::string>& arguments, const Limits& limits) const {
+SpawnPlan Sandbox::plan(const std::vector<std::string>& command, const Limits& limits) const {
   SpawnPlan plan;
-  plan.argv.push_back(toolchain.path);
-  plan.argv.insert(plan.argv.end(), arguments.begin(), arguments.end());
+  plan.argv = command;
   auto limit = [&](int what, rlim_t soft, rlim_t hard) { plan.limits.push_back({what, rlimit{soft, hard}}); };
   limit(RLIMIT_CORE, 0, 0);
   limit(RLIMIT_FSIZE, kFileBytes, kFileBytes);
@@ -145,11 +195,11 @@ SpawnPlan Sandbox::plan(const Toolchain& toolchain, const std::vector<std::strin
   }
   plan.drop_root = drop_root_;
   if (tier_ == Tier::Bubblewrap) {
-    plan.argv = bwrap_command(plan.argv);
+    plan.argv = bwrap_command(command, limits.processes);
     plan.bwrap_filter = filter_bytes_;
     return plan;
   }
-  plan.envp = {"PATH=/usr/bin:/bin", "HOME=/", "LANG=C.UTF-8", "PYTHONHASHSEED=0"};
+  plan.envp = {"PATH=/usr/bin:/bin", "HOME=/", "LANG=C.UTF-8", "PYTHONHASHSEED=0", "OPENBLAS_NUM_THREADS=1"};
   if (tier_ == Tier::Landlock) {
     plan.landlock_ruleset = ruleset_.get();
     plan.filter = limits.trusted ? basic_ : strict_;

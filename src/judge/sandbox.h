@@ -12,20 +12,25 @@ namespace teeny::judge {
 enum class Tier { None, Bubblewrap, Landlock, Unsandboxed };
 std::string_view tier_name(Tier tier);
 
-// A language's interpreter on this machine.
+// A language's programs on this machine.
 struct Toolchain {
   const Language* language = nullptr;
-  std::string path, root;  // the real file; the folder to show inside when it is outside the system's ("" otherwise)
-  std::string version, problem;  // problem: why it cannot be used
-  bool usable() const { return !path.empty() && problem.empty(); }
+  Language::Tools tools;           // the real files: interpreter or compiler, then the companions
+  std::vector<std::string> roots;  // folders to show inside that are outside the system's
+  std::string version;
+  const std::string& path() const { return tools[0]; }
 };
-// Every file that could be the interpreter, best first (ELF files only: version managers' shims need their shell).
+// Every file that could be the interpreter, best first (ELF files only: version managers' shims need their shell); empty
+// when a companion is missing.
 std::vector<Toolchain> find_toolchains(const Language& language);
+// What is not there, with the packages that have it; "" when everything is.
+std::string missing_programs(const Language& language);
 
 struct Limits {
   double cpu_seconds = 3;       // 0: no limit
   uint64_t address_space = 0;   // 0: no limit
   bool trusted = false;         // the driver: may start processes in every tier
+  int processes = 32;           // and threads, per sandbox
 };
 
 class Sandbox {
@@ -33,14 +38,16 @@ class Sandbox {
   // Throws Device with the reason when the tier's parts are missing here.
   Sandbox(Tier tier, const std::vector<Toolchain>& toolchains);
   Tier tier() const { return tier_; }
-  SpawnPlan plan(const Toolchain& toolchain, const std::vector<std::string>& arguments, const Limits& limits) const;
+  // Languages that start processes and write files (compilers, shells) run only where both end with the sandbox.
+  bool may_start_processes() const { return tier_ == Tier::Bubblewrap; }
+  SpawnPlan plan(const std::vector<std::string>& command, const Limits& limits) const;
 
  private:
-  std::vector<std::string> bwrap_command(const std::vector<std::string>& command) const;
+  std::vector<std::string> bwrap_command(const std::vector<std::string>& command, int processes) const;
   Tier tier_;
   bool drop_root_ = false;
   std::string bwrap_, prlimit_, filter_bytes_;
-  std::vector<std::string> roots_;
+  std::vector<std::string> roots_;  // shown inside beside the system's folders
   SeccompFilter basic_, strict_;
   Fd ruleset_;
 };

@@ -49,6 +49,28 @@ const Probe kJavaScript[] = {
      "function f() { const s = require('dgram').createSocket('udp4'); try { s.bind(1024); return s._handle === null || s._handle.fd < 0; } catch { return true; } }"},
 };
 
+// For every language a function that doubles a number, right and wrong.
+struct Sample {
+  std::string_view language;
+  const char *entry_point, *prompt, *right, *wrong, *test;
+};
+
+const Sample kSamples[] = {
+    {"python", "twice", "def twice(n):\n", "    return n + n\n", "    return n\n", "def check(candidate):\n    assert candidate(3) == 6\n"},
+    {"js", "twice", "function twice(n){\n", "  return n + n;\n}\n", "  return n;\n}\n", "require('node:assert').deepEqual(twice(3), 6);\n"},
+    {"ts", "twice", "function twice(n: number): number {\n", "  return n + n;\n}\n", "  return n;\n}\n",
+     "declare var require: any;\nconst assert = require('node:assert');\nassert.deepEqual(twice(3), 6);\n"},
+    {"php", "twice", "<?php\nfunction twice($n) {\n", "    return $n + $n;\n}\n", "    return $n;\n}\n",
+     "if (twice(3) !== 6) { throw new Exception(\"Test failed!\"); }\n"},
+    {"sh", "twice", "#!/bin/bash\ntwice() {\n", "    echo $(($1 + $1))", "    echo $1", "}\nset -e\n[[ $(twice \"3\") = \"6\" ]]\n"},
+    {"cpp", "twice", "#include<assert.h>\n#include<bits/stdc++.h>\nlong twice(long n) {\n", "    return n + n;", "    return n;",
+     "}\nint main() {\n    auto candidate = twice;\n    assert(candidate((3)) == (6));\n}\n"},
+    {"java", "twice", "import java.util.*;\nimport org.javatuples.*;\nclass Problem {\n    public static long twice(long n) {\n", "        return n + n;", "        return n;",
+     "    }\n    public static void main(String[] args) {\n    assert(twice((3l)) == (6l));\n    }\n\n}\n"},
+    {"cs", "Twice", "using System;\nusing System.Diagnostics;\nusing System.Collections.Generic;\nclass Problem {\n    public static long Twice(long n) {\n", "        return n + n;",
+     "        return n;", "    }\n    public static void Main(string[] args) {\n    Debug.Assert(Twice((3L)) == (6L));\n    }\n\n}\n"},
+};
+
 Json run_probes(const SessionOptions& options, std::span<const Probe> probes, const Problem& problem, bool& passed) {
   Json out = Json::object();
   Peer driver;
@@ -78,8 +100,33 @@ Json self_test(const SessionOptions& options, bool& passed) {
     problem.test = "def check(candidate):\n    assert candidate() is True\n";
     return run_probes(options, kPython, problem, passed);
   }
+  if (problem.language != "js") return language_self_test(options, passed);
   problem.test = "require('node:assert').strictEqual(f(), true);";
   return run_probes(options, kJavaScript, problem, passed);
+}
+
+Json language_self_test(const SessionOptions& options, bool& passed) {
+  passed = true;
+  for (const Sample& sample : kSamples) {
+    if (sample.language != options.toolchain->language->id) continue;
+    Problem problem;
+    problem.task_id = "self-test";
+    problem.language = sample.language;
+    problem.entry_point = sample.entry_point;
+    problem.prompt = sample.prompt;
+    problem.test = sample.test;
+    Json out = Json::object();
+    for (const bool right : {true, false}) {
+      Peer driver;
+      const Verdict v = judge_program(options, problem, problem.prompt + (right ? sample.right : sample.wrong), driver);
+      const bool ok = v.category == (right ? category::kPassed : category::kWrong);
+      out[right ? "right program passes" : "wrong program fails"] = ok ? std::string("ok") : fmt::format("{}: {}", v.category, v.detail);
+      passed = passed && ok;
+    }
+    return out;
+  }
+  passed = false;
+  return "no self-test";
 }
 
 }  // namespace teeny::judge

@@ -17,9 +17,7 @@
 namespace teeny::judge {
 namespace {
 
-constexpr size_t kKeep = 32 << 10;
 constexpr uint32_t kMaxFrame = 64u << 20;
-constexpr int kTickMs = 100;           // between looks at the program's use of CPU and memory
 constexpr double kWallFactor = 10, kDriverCpuFactor = 10;
 using Clock = std::chrono::steady_clock;
 
@@ -40,31 +38,19 @@ std::string nonce() {
 std::string_view category_of(std::string_view kind) {
   static const std::pair<std::string_view, std::string_view> table[] = {
       {"wrong", category::kWrong}, {"syntax", category::kSyntax}, {"truncated", category::kEmpty}, {"name", category::kName},
-      {"type", category::kType}, {"memory", category::kMemory}, {"refused", category::kRefused}, {"unsupported", category::kNotRun}};
+      {"type", category::kType}, {"memory", category::kMemory}, {"refused", category::kRefused}, {"time", category::kTime}, {"output", category::kOutput}, {"unsupported", category::kNotRun}};
   for (auto& [key, value] : table)
     if (key == kind) return value;
   return category::kException;
 }
 
-std::string printable(std::string_view text, size_t limit = 600) {
-  std::string out(text.substr(0, limit));
-  for (char& c : out)
-    if (static_cast<unsigned char>(c) < 32 && c != '\n' && c != '\t') c = ' ';
-  while (!out.empty() && (out.back() == '\n' || out.back() == ' ')) out.pop_back();
-  return out;
-}
-
-// Moves what can be moved without waiting. Returns false when the descriptor is finished.
-bool drain(const Fd& fd, std::string* into, Capture* capture) {
-  char buffer[65536];
-  for (int round = 0; round < 64; ++round) {
-    ssize_t got = read(fd.get(), buffer, sizeof buffer);
-    if (got < 0) return errno == EAGAIN || errno == EINTR;
-    if (got == 0) return false;
-    if (into) into->append(buffer, size_t(got));
-    if (capture) capture->add({buffer, size_t(got)});
-  }
-  return true;
+// What a worker may say of a failed call. Without this a program could report the driver's own words: ok, unsupported.
+std::string honest_reply(std::string_view reply) {
+  if (reply.empty() || reply[0] != 'x') return std::string(reply);
+  std::vector<std::string> fields = netstrings(reply.substr(1));
+  fields.resize(3);
+  const bool known = fields[0] == "syntax" || fields[0] == "truncated" || fields[0] == "name" || fields[0] == "type" || fields[0] == "memory" || fields[0] == "refused";
+  return "x" + netstring(known ? fields[0] : "exception") + netstring(fields[1]) + netstring(fields[2]);
 }
 
 class Session {
@@ -73,7 +59,8 @@ class Session {
       : options_(options), problem_(problem), driver_(driver), nonce_(nonce()), started_(Clock::now()) {}
 
   Verdict run(const std::string& source) {
-    start(source);
+    if (!prepare(source + closing(problem_))) return verdict_;
+    start();
     while (!done_) {
       wait_for_events();
       handle_frames();
@@ -86,15 +73,40 @@ class Session {
  private:
   double seconds() const { return std::chrono::duration<double>(Clock::now() - started_).count(); }
 
-  void start(const std::string& source) {
-    const Language& language = *options_.toolchain->language;
+  const Language& language() const { return *options_.toolchain->language; }
+
+  // Compiles program and test, each apart, where the language does that. False: decided already.
+  bool prepare(const std::string& program) {
+    loads_ = netstring(problem_.entry_point) + netstring(program);
+    if (!language().compiler) return true;
+    try {
+      if (const std::string test = language().driver_source(problem_); !test.empty()) {
+        const auto built = options_.tests->get(*options_.sandbox, *options_.toolchain, test, options_.interrupted);
+        if (!built->ok) return decide(category::kNotRun, "the test cannot be compiled: " + built->message), false;
+        driver_loads_ = built->output;
+      }
+      Build built = build(*options_.sandbox, *options_.toolchain, language().worker_source(problem_, program), options_.interrupted);
+      if (!built.ok) return decide(category_of(built.kind), built.message), false;
+      loads_ = std::move(built.output);
+    } catch (const Error& error) {
+      return decide(category::kNotRun, error.what()), false;
+    }
+    return true;
+  }
+
+  void start() {
+    const auto& tools = options_.toolchain->tools;
+    started_ = Clock::now();
     if (!driver_.process.alive()) {
       driver_ = Peer();
-      driver_.process = Process(options_.sandbox->plan(*options_.toolchain, language.driver_arguments(), {0, language.address_space * 2, true}));
+      driver_.process = Process(options_.sandbox->plan(language().driver(tools), {0, language().address_space * 2, true, language().processes}));
     }
-    worker_.process = Process(options_.sandbox->plan(*options_.toolchain, language.worker_arguments(), {options_.timeout_s, language.address_space, false}));
-    worker_.send('P', netstring(problem_.entry_point) + netstring(source));
+    if (!driver_loads_.empty()) driver_.send('P', driver_loads_);
+    worker_.process = Process(options_.sandbox->plan(language().worker(tools), {cpu_limit(), language().address_space, false, language().processes}));
+    worker_.send('P', loads_);
   }
+
+  double cpu_limit() const { return options_.timeout_s + language().startup_cpu_s; }
 
   void decide(std::string_view category, std::string detail) {
     if (done_) return;
@@ -161,11 +173,12 @@ class Session {
       if (status.size() != 3) return decide(category::kException, "the program broke the judge's channel while it loaded");
       if (status[0] != "ok") return decide(category_of(status[0] == "unsupported" ? "exception" : status[0]), status[1] + ": " + status[2]);
       driver_.send('J', netstring(nonce_) + netstring(problem_.entry_point) + netstring(problem_.prelude + problem_.prompt) +
-                            netstring(problem_.test) + netstring(std::to_string(options_.timeout_s * kDriverCpuFactor)));
+                            netstring(language().test_text ? language().test_text(problem_) : test_without_closing(problem_)) +
+                            netstring(std::to_string(options_.timeout_s * kDriverCpuFactor)));
       driver_busy_ = true;
     } else if (f[0] == 'R' && calling_) {
       calling_ = false;
-      driver_.send('R', std::string_view(f).substr(1));
+      driver_.send('R', honest_reply(std::string_view(f).substr(1)));
     } else {
       decide(category::kWrong, "the program wrote to the judge's channel by itself");
     }
@@ -174,6 +187,7 @@ class Session {
   void from_driver(const std::string& f) {
     if (f[0] == 'C' && driver_busy_ && !calling_) {
       calling_ = true;
+      ++calls_;
       worker_.send('C', std::string_view(f).substr(1));
       return;
     }
@@ -183,7 +197,9 @@ class Session {
       return decide(category::kNotRun, "the test process broke its protocol; please report this problem set");
     }
     driver_busy_ = false;
+    if ((fields[1] == "ok" || fields[1] == "wrong") && calls_ == 0) return decide(category::kNotRun, "the test never called the program");
     if (fields[1] == "ok") return decide(category::kPassed, "");
+    if (fields[1] == "wrong" && language().complaints_explain && explained_by_complaints()) return;
     decide(category_of(fields[1]), fields[2] + (fields[3].empty() ? "" : ": " + fields[3]));
   }
 
@@ -200,7 +216,7 @@ class Session {
     if (usage_.memory_bytes > options_.memory_bytes) look(true);
     if (usage_.memory_bytes > options_.memory_bytes)
       return decide(category::kMemory, fmt::format("used {} MiB (limit {} MiB)", usage_.memory_bytes >> 20, options_.memory_bytes >> 20));
-    if (usage_.cpu_seconds > options_.timeout_s)
+    if (usage_.cpu_seconds > cpu_limit())
       decide(category::kTime, fmt::format("{:.2f} s of CPU time (limit {} s)", usage_.cpu_seconds, options_.timeout_s));
   }
 
@@ -218,6 +234,13 @@ class Session {
     if (worker_.closed) decide_death();
   }
 
+  bool explained_by_complaints() {
+    const std::string errors = worker_.errors.text();
+    for (auto& [text, kind] : language().complaints)
+      if (size_t at = errors.find(text); at != std::string::npos) return decide(category_of(kind), errors.substr(errors.rfind('\n', at) + 1)), true;
+    return false;
+  }
+
   // The program ended before it had answered everything.
   void decide_death() {
     // A grace of one tick: the channel may be closed by a program that lives on.
@@ -228,15 +251,14 @@ class Session {
     if (!ended) return decide(category::kException, "the program closed the judge's channel");
     int signal = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) > 128 ? WEXITSTATUS(status) - 128 : 0;
     std::string errors = worker_.errors.text();
-    if (signal == SIGXCPU || (signal == SIGKILL && usage_.cpu_seconds >= options_.timeout_s * 0.95))
+    if (signal == SIGXCPU || (signal == SIGKILL && usage_.cpu_seconds >= cpu_limit() * 0.95))
       return decide(category::kTime, fmt::format("{:.2f} s of CPU time (limit {} s)", usage_.cpu_seconds, options_.timeout_s));
-    if (errors.find("heap out of memory") != std::string::npos || errors.find("MemoryError") != std::string::npos)
-      return decide(category::kMemory, "out of memory");
+    if (explained_by_complaints()) return;
     if (signal == SIGKILL) return decide(category::kMemory, "killed, most likely for memory");
     if (signal == SIGSYS) return decide(category::kRefused, "killed for a refused system call");
     if (signal == SIGXFSZ) return decide(category::kOutput, "wrote a file beyond the limit");
     if (!loaded_ && WIFEXITED(status) && (WEXITSTATUS(status) == kSetupFailed || errors.starts_with("bwrap:")))
-      return decide(category::kNotRun, "the sandbox could not be started: " + errors);
+      return decide(category::kNotRun, std::string(kSandboxFailed) + errors);
     decide(category::kException, signal ? fmt::format("ended by signal {}", signal)
                                         : fmt::format("exited with status {} before it had answered; {}", WEXITSTATUS(status), errors));
   }
@@ -247,7 +269,7 @@ class Session {
       worker_.process.kill_and_wait();
       usage_.cpu_seconds = std::max(usage_.cpu_seconds, worker_.process.reaped_cpu_seconds());
     }
-    if (driver_busy_) driver_.process.kill_and_wait();  // in the middle of a test: it starts afresh next time
+    if (driver_busy_ || language().one_shot_driver) driver_.process.kill_and_wait();  // in the middle of a test: it starts afresh next time
     verdict_.cpu_seconds = usage_.cpu_seconds;
     verdict_.wall_seconds = seconds();
     verdict_.output_bytes = worker_.output.total() + worker_.errors.total();
@@ -258,31 +280,16 @@ class Session {
   const Problem& problem_;
   Peer& driver_;
   Peer worker_;
-  std::string nonce_;
+  std::string nonce_, loads_, driver_loads_;
   Clock::time_point started_;
   bool done_ = false, loaded_ = false, calling_ = false, driver_busy_ = false;
   double last_look_ = 0;
+  int64_t calls_ = 0;
   Usage usage_;
   Verdict verdict_;
 };
 
 }  // namespace
-
-void Capture::add(std::string_view bytes) {
-  total_ += bytes.size();
-  size_t head = std::min(bytes.size(), kKeep - std::min(kKeep, head_.size()));
-  head_.append(bytes.substr(0, head));
-  bytes.remove_prefix(head);
-  if (bytes.size() > kKeep) bytes.remove_prefix(bytes.size() - kKeep), tail_.clear();
-  tail_.append(bytes);
-  if (tail_.size() > 2 * kKeep) tail_.erase(0, tail_.size() - kKeep);
-}
-
-std::string Capture::text() const {
-  std::string tail = tail_.size() > kKeep ? tail_.substr(tail_.size() - kKeep) : tail_;
-  if (total_ <= head_.size() + tail.size()) return head_ + tail;
-  return head_ + "\n[...]\n" + tail;
-}
 
 void Peer::send(char kind, std::string_view body) { sending += frame(kind, body); }
 
@@ -292,7 +299,9 @@ Verdict judge_program(const SessionOptions& options, const Problem& problem, con
 }
 
 std::string run_command(const Sandbox& sandbox, const Toolchain& toolchain, const std::vector<std::string>& arguments) {
-  Process process(sandbox.plan(toolchain, arguments, {10, toolchain.language->address_space, false}));
+  std::vector<std::string> command{toolchain.path()};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  Process process(sandbox.plan(command, {10, toolchain.language->address_space, false, toolchain.language->processes}));
   std::string out;
   auto deadline = Clock::now() + std::chrono::seconds(10);
   while (Clock::now() < deadline) {

@@ -3,22 +3,11 @@
 #include <atomic>
 #include <string>
 
-#include "judge/sandbox.h"
+#include "judge/build.h"
+#include "judge/io.h"
 #include "teeny/judge/judge.h"
 
 namespace teeny::judge {
-
-// Output that is always drained: the first and last 32 KiB are kept, the rest counted.
-class Capture {
- public:
-  void add(std::string_view bytes);
-  uint64_t total() const { return total_; }
-  std::string text() const;
-
- private:
-  std::string head_, tail_;
-  uint64_t total_ = 0;
-};
 
 // A process that speaks frames.
 struct Peer {
@@ -30,15 +19,19 @@ struct Peer {
   void send(char kind, std::string_view body);
 };
 
+inline constexpr std::string_view kSandboxFailed = "the sandbox could not be started: ";
+
 struct SessionOptions {
   const Sandbox* sandbox = nullptr;
   const Toolchain* toolchain = nullptr;
   double timeout_s = 3;
   uint64_t memory_bytes = 0, output_quota = 0;
   const std::atomic<int>* interrupted = nullptr;
+  BuildCache* tests = nullptr;  // compiled languages need one
 };
 
-// `driver` is started when it is not alive, and left dead after anything unusual. `source` is the whole program.
+// `driver` is started when it is not alive, and left dead after anything unusual. `source` is the whole program, but for
+// the closing() that a test of MultiPL-E's form brings.
 Verdict judge_program(const SessionOptions& options, const Problem& problem, const std::string& source, Peer& driver);
 
 // Runs a command in the sandbox and returns what it printed; "" when it failed. For version queries.

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <vector>
 
 namespace teeny {
 namespace {
@@ -106,41 +107,67 @@ void mirror_lower(Tensor& square) {
   });
 }
 
-Tensor fixed_cholesky(const Tensor& a) {
-  Tensor l = a.tril();
-  const int64_t n = panels(l.size(0));
+bool cholesky_in_place(Tensor& a) {
+  const int64_t n = panels(a.size(0));
   for (int64_t k = 0; k < n; ++k) {
-    Tensor diagonal = tile(l, k, k).contiguous();
-    if (!small_cholesky(diagonal)) return {};
-    tile(l, k, k).copy_(diagonal);
+    Tensor diagonal = tile(a, k, k).contiguous();
+    if (!small_cholesky(diagonal)) return false;
+    tile(a, k, k).copy_(diagonal);
     for_each_single_threaded(n - k - 1, [&](int64_t i) {  // L_ik = A_ik L_kk^-T
-      Tensor below = tile(l, k + 1 + i, k);
+      Tensor below = tile(a, k + 1 + i, k);
       below.copy_(at::linalg_solve_triangular(diagonal.t(), below, /*upper=*/true, /*left=*/false));
     });
     for_each_single_threaded(n - k - 1, [&](int64_t i) {
-      for (int64_t j = 0; j <= i; ++j) tile(l, k + 1 + i, k + 1 + j).addmm_(tile(l, k + 1 + i, k), tile(l, k + 1 + j, k).t(), 1, -1);
+      for (int64_t j = 0; j <= i; ++j) tile(a, k + 1 + i, k + 1 + j).addmm_(tile(a, k + 1 + i, k), tile(a, k + 1 + j, k).t(), 1, -1);
     });
   }
-  return l.tril_();
+  return true;
+}
+
+Tensor fixed_cholesky(const Tensor& a) {
+  Tensor l = a.tril();
+  return cholesky_in_place(l) ? l.tril_() : Tensor();
+}
+
+Tensor diagonal_tiles(const Tensor& a) {
+  Tensor saved = at::empty({a.size(0), std::min(kPanel, a.size(0))}, a.options());
+  for (int64_t i = 0; i < panels(a.size(0)); ++i) {
+    const Tensor from = tile(a, i, i);
+    panel_rows(saved, i).slice(1, 0, from.size(1)).copy_(from);
+  }
+  return saved;
+}
+
+void restore_lower(Tensor& a, const Tensor& saved_diagonal_tiles) {
+  for_each_single_threaded(panels(a.size(0)), [&](int64_t i) {
+    for (int64_t j = 0; j < i; ++j) tile(a, i, j).copy_(tile(a, j, i).t());
+    Tensor diagonal = tile(a, i, i);
+    diagonal.copy_(panel_rows(saved_diagonal_tiles, i).slice(1, 0, diagonal.size(1)));
+  });
 }
 
 Tensor inverse_cholesky_upper(const Tensor& h) {
-  Tensor l = fixed_cholesky(h.flip({0, 1}));
-  return l.defined() ? upper_from_reversed_factor(std::move(l)) : Tensor();
+  const Tensor l = fixed_cholesky(h.flip({0, 1}));
+  return l.defined() ? upper_from_reversed_factor(l) : Tensor();
 }
 
-Tensor upper_from_reversed_factor(Tensor l) {
-  const int64_t K = l.size(0);
-  Tensor inverse = at::zeros_like(l);
-  for_each_single_threaded(panels(K), [&](int64_t i) {  // columns of panel i of L^-1: zero above it
+Tensor upper_from_reversed_factor(const Tensor& l) {
+  const int64_t K = l.size(0), n = panels(K);
+  Tensor u = at::zeros_like(l);
+  std::vector<char> finite(size_t(n), 1);
+  for_each_single_threaded(n, [&](int64_t i) {  // columns of panel i of L^-1 (zero above it), by rows of tiles
     const int64_t begin = i * kPanel, width = std::min(kPanel, K - begin);
-    Tensor rhs = at::zeros({K - begin, width}, l.options());
-    rhs.slice(0, 0, width).fill_diagonal_(1);
-    inverse.slice(0, begin).slice(1, begin, begin + width).copy_(at::linalg_solve_triangular(l.slice(0, begin).slice(1, begin), rhs, /*upper=*/false));
+    const Tensor x = at::zeros({K - begin, width}, l.options());
+    x.slice(0, 0, width).fill_diagonal_(1);
+    for (int64_t r = i; r < n; ++r) {
+      Tensor rows = panel_rows(x, r - i);
+      if (r > i) rows.addmm_(panel_rows(l, r).slice(1, begin, r * kPanel), x.slice(0, 0, (r - i) * kPanel), 1, -1);
+      rows.copy_(at::linalg_solve_triangular(tile(l, r, r).contiguous(), rows, /*upper=*/false));
+    }
+    finite[size_t(i)] = std::isfinite(x.sum().item<float>());
+    u.slice(0, 0, K - begin).slice(1, K - begin - width, K - begin).copy_(x.flip({0, 1}));
   });
-  l = Tensor();
-  if (!std::isfinite(inverse.sum().item<float>())) return {};
-  return inverse.flip({0, 1});
+  return std::count(finite.begin(), finite.end(), 0) ? Tensor() : u;
 }
 
 }  // namespace teeny

@@ -48,7 +48,21 @@ std::pair<Tensor, Tensor> through_cache(const ModelSpec& spec, int64_t layer, co
 
 }  // namespace
 
-Tensor Linear::operator()(const Tensor& x) const { return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight); }
+Tensor Linear::operator()(const Tensor& input) const {
+  const Tensor x = act_bits == 8 ? round_to_int8(input, input_scale, input_zero) : input;
+  return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
+}
+
+Tensor round_to_int8(const Tensor& x, const Tensor& scale, const Tensor& zero) {
+  Tensor q = x.to(at::kFloat);
+  Tensor s = scale.defined() ? scale : q.abs().amax({-1}, true) / 127.5;
+  s = at::where(s == 0, at::ones_like(s), s);
+  q = q / s;
+  if (zero.defined()) q.add_(zero);
+  q.round_().clamp_(-128, 127);
+  if (zero.defined()) q.sub_(zero);
+  return q.mul_(s).to(x.scalar_type());
+}
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
   const Tensor f = x.to(at::kFloat);
@@ -106,6 +120,12 @@ Linear load_linear(const WeightLoader& loader, const std::string& module, int64_
     linear.weight = plain->to(options);
   else
     linear.weight = decode(weight).to(options);
+  if (const auto* packed = std::get_if<QuantTensor>(&weight); packed && packed->spec.act_bits == 8) {
+    linear.act_bits = 8;
+    const auto part = [&](const char* name) { return packed->part(name).to(options.dtype(at::kFloat)); };
+    if (packed->spec.act_static) linear.input_scale = part("input_scale");
+    if (packed->spec.act_static && !packed->spec.act_symmetric) linear.input_zero = part("input_zero_point");
+  }
   if (const auto bias = loader.bias(module, N)) linear.bias = bias->to(options);
   return linear;
 }

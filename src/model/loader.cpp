@@ -1,7 +1,9 @@
 #include "teeny/model/loader.h"
 
 #include "teeny/core/error.h"
+#include "teeny/encodings/encoding.h"
 #include "teeny/family/names.h"
+#include "teeny/family/stored.h"
 
 namespace teeny {
 namespace {
@@ -82,6 +84,11 @@ const TensorInfo* WeightLoader::find(const std::string& canonical) const {
 
 bool WeightLoader::has(const std::string& canonical) const { return find(canonical) != nullptr; }
 
+const TensorInfo* WeightLoader::stored(const std::string& module) const {
+  if (source_.kind() == ContainerKind::Gguf && !gguf_row_order(spec_, short_module(module)).empty()) return nullptr;
+  return find(module + ".weight");
+}
+
 Tensor WeightLoader::vector(const std::string& name, int64_t size) const {
   const auto* info = find(name);
   if (!info) throw input_error("load", source_.path(), "tensor {} is missing; the file is incomplete or of another family", name);
@@ -112,80 +119,91 @@ Weight WeightLoader::from_gguf(const std::string& module, int64_t N, int64_t K) 
   return QuantTensor{spec, N, K, {{"weight", data}}};
 }
 
-QuantTensor WeightLoader::packed(EncodingSpec spec, const std::string& module, int64_t N, int64_t K) const {
+// A part as the encoding wants it: `wanted` in dtype and shape, whatever harmless form the writer chose.
+Tensor WeightLoader::part(const TensorInfo& info, const EncodingPart& wanted) const {
+  const bool one_number = wanted.shape == std::vector<int64_t>{1} && info.elements() == 1;  // rank 0 or 1
+  if (!one_number) require_shape(source_, info, wanted.shape);
+  Tensor data = read_tensor(source_, info).reshape(wanted.shape);
+  const bool both_float = is_float(info.dtype) && is_float(wanted.dtype);
+  const bool both_index = (info.dtype == DType::I32 || info.dtype == DType::I64) && wanted.dtype == DType::I64;
+  if (both_float || both_index) return data.to(scalar_type(wanted.dtype));
+  if (info.dtype != wanted.dtype)
+    throw input_error("load", source_.path(), "tensor {} has type {}, {} was expected", info.name, name_of(info.dtype), name_of(wanted.dtype));
+  return data;
+}
+
+// What a file may leave out, or store in an older form; undefined: it may not.
+Tensor WeightLoader::substitute(const EncodingSpec& spec, const std::string& module, const EncodingPart& wanted, int64_t N, int64_t K) const {
+  const auto* info = find(module + "." + wanted.suffix);
+  if (wanted.suffix == "g_idx" && !info) return at::arange(K, at::kLong).div(spec.group > 0 ? spec.group : K, "floor").to(at::kInt);
+  if (wanted.suffix == "weight_format" && !info) return at::zeros({}, at::kByte);
+  if (wanted.suffix == "weight_shape" && !info) return at::tensor({N, K}, at::kLong);
+  if (wanted.suffix == "qzeros" && !info && spec.kind == EncodingKind::Awq) return at::full(wanted.shape, int64_t(0x88888888 - (int64_t(1) << 32)), at::kInt);
+  if (wanted.suffix == "weight_scale" && info && info->elements() == 1 && N > 1 && is_float(info->dtype))  // one scale for the tensor
+    return read_tensor(source_, *info).reshape({1, 1}).to(scalar_type(wanted.dtype)).expand(wanted.shape).contiguous();
+  if (wanted.suffix == "weight_zero_point" && info && info->dtype == DType::I8 && spec.kind == EncodingKind::CtPacked) {  // not packed by early writers
+    require_shape(source_, *info, {N, wanted.shape[1]});
+    const Tensor zero = (read_tensor(source_, *info).to(at::kShort) + (1 << (spec.bits - 1))).to(at::kByte);
+    return pack_zero_points(zero, spec.bits);
+  }
+  return {};
+}
+
+QuantTensor WeightLoader::packed(const EncodingSpec& spec, const std::string& module, int64_t N, int64_t K) const {
   QuantTensor out{spec, N, K, {}};
-  for (const auto& part : encoding_parts(spec, N, K, module)) {
-    const auto* info = find(module + "." + part.suffix);
-    Tensor data;
-    if (info) {
-      require_shape(source_, *info, part.shape);
-      data = read_tensor(source_, *info);
-      if (part.dtype == DType::F16 && is_float(info->dtype)) {
-        data = data.to(at::kHalf);
-      } else if (info->dtype != part.dtype) {
-        throw input_error("load", source_.path(), "tensor {} has type {}, {} was expected", info->name, name_of(info->dtype), name_of(part.dtype));
-      }
-    } else if (part.suffix == "g_idx") {
-      data = at::arange(K, at::kLong).div(spec.group > 0 ? spec.group : K, "floor").to(at::kInt);
-    } else if (part.suffix == "weight_format") {
-      data = at::zeros({}, at::kByte);
-    } else {
-      throw input_error("load", source_.path(), "tensor {}.{} is missing; the file is incomplete", module, part.suffix);
-    }
-    out.parts.emplace_back(part.suffix, data);
+  for (const auto& wanted : encoding_parts(spec, N, K, module)) {
+    Tensor data = substitute(spec, module, wanted, N, K);
+    const auto* info = find(module + "." + wanted.suffix);
+    if (!data.defined() && !info) throw input_error("load", source_.path(), "tensor {}.{} is missing; the file is incomplete", module, wanted.suffix);
+    if (!data.defined()) data = part(*info, wanted);
+    if (wanted.suffix == "weight_shape" && !data.equal(at::tensor({N, K}, at::kLong)))
+      throw input_error("load", source_.path(), "tensor {}.weight_shape says ({}, {}), the model's config asks for ({}, {})", module, data[0].item<int64_t>(),
+                        data[1].item<int64_t>(), N, K);
+    out.parts.emplace_back(wanted.suffix, data);
   }
   return out;
 }
 
-// v1 stores zero - 1, v2 the zero itself. Files in the wild carry the wrong label, so for symmetric weights the stored
-// number decides: 2^(bits-1) - 1 is v1, 2^(bits-1) is v2.
-EncodingSpec WeightLoader::gptq_spec(const std::string& module) const {
-  EncodingSpec spec;
-  spec.kind = EncodingKind::Gptq;
-  spec.bits = quant_.bits;
-  spec.group = quant_.group;
-  spec.symmetric = quant_.symmetric;
-  spec.zero_offset = quant_.format == "gptq_v2" ? 0 : 1;
-  const auto* zeros = find(module + ".qzeros");
-  if (!quant_.symmetric || !zeros || zeros->dtype != DType::I32 || spec.bits == 3) return spec;
-  const Tensor stored = read_tensor(source_, *zeros);
-  const auto word_of = [&](uint32_t field) {
-    uint32_t word = 0;
-    for (int shift = 0; shift < 32; shift += spec.bits) word |= field << shift;
-    return int32_t(word);
+// bitsandbytes 4 bits: bytes in whatever storage type, absmax after double quantization.
+QuantTensor WeightLoader::bnb4(const EncodingSpec& spec, const std::string& module, int64_t N, int64_t K) const {
+  const auto state = read_bnb4_state(source_, module).value();
+  const auto parts = encoding_parts(spec, N, K, module);
+  const auto required = [&](const std::string& suffix) -> const TensorInfo& {
+    if (const auto* info = find(module + "." + suffix)) return *info;
+    throw input_error("load", source_.path(), "tensor {}.{} is missing; the file is incomplete", module, suffix);
   };
-  const uint32_t half = 1u << (spec.bits - 1);
-  const int labelled = spec.zero_offset;
-  if ((stored == word_of(half)).all().item<bool>()) spec.zero_offset = 0;
-  if ((stored == word_of(half - 1)).all().item<bool>()) spec.zero_offset = 1;
-  label_contradicted_ = label_contradicted_ || spec.zero_offset != labelled;
-  return spec;
+  const auto& words = required("weight");
+  if (words.bytes != uint64_t(N * K / 2))
+    throw input_error("load", source_.path(), "tensor {} has {} bytes, {} were expected for ({}, {}) at 4 bits", words.name, words.bytes, N * K / 2, N, K);
+  Tensor codes = at::empty({N * K / 2, 1}, at::kByte);
+  source_.read(words, std::span(static_cast<std::byte*>(codes.mutable_data_ptr()), codes.nbytes()));
+  const auto& absmax = required("weight.absmax");
+  Tensor scale;
+  if (absmax.dtype == DType::U8) {  // itself quantized in blocks of a 256-entry table, around an offset
+    const int64_t blocks = N * K / spec.group;
+    require_shape(source_, absmax, {blocks});
+    const Tensor table = part(required("weight.nested_quant_map"), {"", DType::F32, {256}});
+    const Tensor scales = part(required("weight.nested_absmax"), {"", DType::F32, {(blocks + state.nested_block - 1) / state.nested_block}});
+    scale = table.index_select(0, read_tensor(source_, absmax).to(at::kInt)).mul_(scales.repeat_interleave(state.nested_block).slice(0, 0, blocks)).add_(state.nested_offset);
+  } else {
+    scale = part(absmax, parts[1]);
+  }
+  return {spec, N, K, {{"weight", codes}, {"weight.absmax", scale}, {"weight.quant_map", part(required("weight.quant_map"), parts[2])}}};
 }
 
 Weight WeightLoader::linear(const std::string& module, int64_t N, int64_t K) const {
   if (source_.kind() == ContainerKind::Gguf) return from_gguf(module, N, K);
-  if (const auto* words = find(module + ".qweight"); words) {
-    if (quant_.method == "gptq") return packed(gptq_spec(module), module, N, K);
-    if (quant_.method == "awq") {
-      EncodingSpec spec;
-      spec.kind = EncodingKind::Awq;
-      spec.bits = quant_.bits, spec.group = quant_.group, spec.symmetric = quant_.symmetric, spec.zero_offset = 0;
-      return packed(spec, module, N, K);
-    }
-    throw input_error("load", source_.path(), "tensor {} is packed, but quantization_config names method \"{}\"; gptq and awq are known", words->name, quant_.method);
+  const StoredWeight stored = stored_weight(source_, quant_, module, N, K);
+  label_contradicted_ = label_contradicted_ || stored.label_contradicted;
+  switch (stored.encoding.kind) {
+    case EncodingKind::Plain: break;
+    case EncodingKind::BnbNf4:
+    case EncodingKind::BnbFp4: return bnb4(stored.encoding, module, N, K);
+    default: return packed(stored.encoding, module, N, K);
   }
-  const auto* info = find(module + ".weight");
-  if (!info) throw input_error("load", source_.path(), "tensor {}.weight is missing; the file is incomplete or of another family", module);
-  if (find(module + ".SCB")) {
-    EncodingSpec spec;
-    spec.kind = EncodingKind::BnbInt8;
-    spec.dtype = DType::I8, spec.bits = 8, spec.zero_offset = 0;
-    return packed(spec, module, N, K);
-  }
-  require_shape(source_, *info, {N, K});
-  if (!is_float(info->dtype))
-    throw input_error("load", source_.path(), "tensor {} has type {} without the scales that belong to it; the format is not known", info->name, name_of(info->dtype));
-  return read_tensor(source_, *info);
+  const auto& info = *find(module + ".weight");
+  require_shape(source_, info, {N, K});
+  return read_tensor(source_, info);
 }
 
 }  // namespace teeny

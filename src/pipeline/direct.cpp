@@ -1,28 +1,11 @@
-// Tensors that need nothing but themselves, in pieces of rows so that no large weight is ever whole in memory.
+// Tensors that need nothing but themselves.
 #include <cmath>
 
-#include "pipeline/job.h"
+#include "pipeline/rows.h"
 #include "teeny/core/error.h"
 
 namespace teeny {
 namespace {
-
-constexpr int64_t kPieceElements = 16 << 20;  // 64 MB of f32
-
-// A row-wise weight whose source rows are contiguous plain floats in canonical order can be read in pieces.
-const TensorInfo* plain_source(const QuantizeJob& job, const PlannedTensor& tensor) {
-  if (job.source.kind() != ContainerKind::Safetensors || !job.loader.quant().method.empty()) return nullptr;
-  const auto* info = job.source.find(tensor.module + ".weight");
-  if (!info || info->shape != std::vector<int64_t>{tensor.N, tensor.K} || !traits(info->dtype).scalar()) return nullptr;
-  return info->dtype == DType::F32 || info->dtype == DType::F16 || info->dtype == DType::BF16 ? info : nullptr;
-}
-
-bool writable_in_rows(const QuantizeJob& job, const PlannedTensor& tensor) {
-  const bool row_wise = tensor.encoding.kind == EncodingKind::Plain || tensor.encoding.kind == EncodingKind::Ggml;
-  const bool permuted = job.plan.container == ContainerKind::Gguf && job.plan.spec.permuted_qk &&
-                        (tensor.module.ends_with("q_proj") || tensor.module.ends_with("k_proj"));
-  return row_wise && !permuted;
-}
 
 FitOptions fit_options(const QuantizeJob& job, const PlannedTensor& tensor) {
   FitOptions fit;
@@ -38,33 +21,6 @@ QuantTensor encode(const Tensor& w, const PlannedTensor& tensor, const FitOption
   return encoding->pack(levels, grid);
 }
 
-void write_rows(QuantizeJob& job, const PlannedTensor& tensor, const TensorInfo& info) {
-  const int64_t step = std::max<int64_t>(1, kPieceElements / tensor.K);
-  const uint64_t row_bytes = info.bytes / uint64_t(tensor.N);
-  const FitOptions fit = fit_options(job, tensor);
-  ErrorSum error;
-  for (int64_t begin = 0; begin < tensor.N; begin += step) {
-    job.context.check_interrupted();
-    const int64_t rows = std::min(step, tensor.N - begin);
-    Tensor raw = at::empty({rows, tensor.K}, scalar_type(info.dtype));
-    job.source.read(info, std::span(static_cast<std::byte*>(raw.mutable_data_ptr()), raw.nbytes()), uint64_t(begin) * row_bytes);
-    Tensor w = raw.to(at::kFloat);
-    require_finite(w, tensor.module, job.options.allow_nonfinite);
-    if (tensor.encoding.kind == EncodingKind::Plain) {
-      const Tensor stored = w.to(scalar_type(tensor.encoding.dtype));
-      if (!stored.isfinite().all().item<bool>())
-        throw input_error("write", tensor.module, "has values beyond what {} can hold; choose bf16 or f32", name_of(tensor.encoding.dtype));
-      error.add(w, stored.to(at::kFloat));
-      job.output.put_rows(tensor, begin, stored);
-    } else {
-      QuantTensor packed = encode(w, tensor, fit);
-      error.add(w, decode(Weight(packed)));
-      job.output.put_rows(tensor, begin, packed.parts[0].second);
-    }
-  }
-  job.record(tensor, error);
-}
-
 void write_whole(QuantizeJob& job, const PlannedTensor& tensor) {
   Tensor w = decode(job.loader.linear(tensor.module, tensor.N, tensor.K));
   require_finite(w, tensor.module, job.options.allow_nonfinite);
@@ -78,6 +34,34 @@ void write_whole(QuantizeJob& job, const PlannedTensor& tensor) {
     job.output.put(tensor, packed);
   }
   job.record(tensor, error);
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  if (a.defined() != b.defined()) return false;
+  return !a.defined() || a.contiguous().view(at::kInt).equal(b.contiguous().view(at::kInt));
+}
+
+// Codes and grid of the source in another layout. What is written must decode to the same bits, which follows when codes,
+// scales, zero points and groups are the same numbers.
+void write_recoded(QuantizeJob& job, const PlannedTensor& tensor) {
+  const Weight weight = job.loader.linear(tensor.module, tensor.N, tensor.K);
+  const auto& from = std::get<QuantTensor>(weight);
+  Quantized source = make_encoding(from.spec)->unpack(from);
+  require_finite(source.grid.scale, tensor.module, false);
+  const auto target = make_encoding(tensor.encoding);
+  const QuantTensor packed = target->pack(source.levels, source.grid);
+  const Quantized stored = target->unpack(packed);
+  if (!same_bits(stored.grid.scale, source.grid.scale))
+    throw input_error("convert", tensor.module, "its scales are {} that {} cannot hold exactly; use --format compressed-tensors, which keeps their type", name_of(from.spec.scale_dtype),
+                      name_of(tensor.encoding.scale_dtype));
+  const bool same_groups = stored.grid.group == source.grid.group && stored.grid.g_idx.defined() == source.grid.g_idx.defined() &&
+                           (!stored.grid.g_idx.defined() || stored.grid.g_idx.equal(source.grid.g_idx));
+  if (!stored.levels.q.equal(source.levels.q) || !same_bits(stored.grid.zero, source.grid.zero) || !same_groups)
+    throw Error(ErrorKind::Bug, "convert", tensor.module, fmt::format("{} as {} would not decode to the same values", from.spec.name(), tensor.encoding.name()));
+  job.output.put(tensor, packed);
+  ErrorSum none;
+  none.add(source.grid.scale, stored.grid.scale);
+  job.record(tensor, none);
 }
 
 }  // namespace
@@ -114,9 +98,9 @@ void write_direct(QuantizeJob& job, const PlannedTensor& tensor) {
     job.output.put_plain(tensor, values);
     return;
   }
-  if (const auto* info = plain_source(job, tensor); info && writable_in_rows(job, tensor))
-    write_rows(job, tensor, *info);
-  else
+  if (tensor.method == "recode")
+    write_recoded(job, tensor);
+  else if (!write_in_rows(job, tensor))
     write_whole(job, tensor);
 }
 

@@ -13,6 +13,7 @@ namespace teeny {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr uint64_t kShardBytes = 5'000'000'000;
 constexpr const char* kCompanions[] = {"generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
                                        "chat_template.jinja", "added_tokens.json", "tokenizer.model", "preprocessor_config.json", "LICENSE"};
 
@@ -90,10 +91,14 @@ Output::Output(const std::string& path, const Plan& plan, const TensorSource& so
   // Beside the tensors: headers, vocabulary and tokenizer files, some 50 bytes a token.
   require_free_space(path, plan.bytes + (1 << 20) + uint64_t(plan.spec.vocab) * 50);
   if (plan.container == ContainerKind::Gguf) {
-    sink_ = create_gguf_sink(path, gguf_metadata(plan, source, notes), tensor_specs(plan));
+    const auto specs = tensor_specs(plan);
+    const uint64_t part_bytes = notes.options.shard_bytes;
+    path_ = gguf_part_paths(path, specs, part_bytes)[0];
+    if (path_ != path) check_output_path(path_, source, notes.options.force);
+    sink_ = create_gguf_sink(path, gguf_metadata(plan, source, notes), specs, part_bytes);
   } else {
     directory_.emplace(path, notes.options.force);
-    sink_ = create_safetensors_sink(directory_->working_path(), tensor_specs(plan));
+    sink_ = create_safetensors_sink(directory_->working_path(), tensor_specs(plan), notes.options.shard_bytes ? notes.options.shard_bytes : kShardBytes);
   }
 }
 
@@ -116,18 +121,19 @@ void Output::put_plain(const PlannedTensor& tensor, const Tensor& values) {
   sink_->put(tensor.parts[0].suffix, bytes_of(data.contiguous()));
 }
 
-void Output::put_rows(const PlannedTensor& tensor, int64_t begin, const Tensor& stored) {
+void Output::put_rows(const PlannedTensor& tensor, int64_t begin, std::span<const std::byte> stored) {
   TEENY_ASSERT(tensor.parts.size() == 1);
-  const uint64_t row_bytes = tensor.bytes / uint64_t(tensor.N);
-  sink_->put(tensor.parts[0].suffix, bytes_of(stored), uint64_t(begin) * row_bytes);
+  sink_->put(tensor.parts[0].suffix, stored, uint64_t(begin) * (tensor.bytes / uint64_t(tensor.N)));
 }
+
+bool Output::reorders_rows(const PlannedTensor& tensor) const { return !stored_rows(plan_, tensor.module).empty(); }
 
 void Output::finish() {
   if (plan_.container == ContainerKind::Safetensors) {
     const std::string& out = directory_->working_path();
     const Json config = output_config(plan_, source_, notes_);
     write_file(path_join(out, "config.json"), dump_json(config, 2));
-    if (config.contains("quantization_config") && plan_.format.starts_with("gptq")) write_file(path_join(out, "quantize_config.json"), dump_json(config["quantization_config"], 2));
+    if (config.contains("quantization_config") && (plan_.format.starts_with("gptq") || plan_.format == "awq")) write_file(path_join(out, "quantize_config.json"), dump_json(config["quantization_config"], 2));
     const std::string from = source_.directory();
     for (const char* name : kCompanions) {
       if (from.empty() || !path_exists(path_join(from, name))) continue;

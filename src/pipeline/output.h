@@ -2,6 +2,7 @@
 #pragma once
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "teeny/calib/calibration.h"
 #include "teeny/containers/sink.h"
@@ -24,9 +25,10 @@ class Output {
   void put(const PlannedTensor& tensor, const QuantTensor& packed);     // every part
   void put_plain(const PlannedTensor& tensor, const Tensor& values);    // cast to the planned dtype; weights and vectors
   // Rows [begin, begin + rows) of a one-part weight, as stored bytes.
-  void put_rows(const PlannedTensor& tensor, int64_t begin, const Tensor& stored);
+  void put_rows(const PlannedTensor& tensor, int64_t begin, std::span<const std::byte> stored);  // thread-safe
+  bool reorders_rows(const PlannedTensor& tensor) const;  // the file has this weight's rows in another order
   void finish();
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return path_; }                     // what to open: of several parts the first
 
  private:
   std::string path_;

@@ -33,8 +33,8 @@ Json describe(const std::string& path, bool hash) {
 }
 
 std::string model_name(const TensorSource& source) {
-  auto name = std::filesystem::path(source.path()).filename().string();
-  if (name.empty()) name = std::filesystem::path(source.path()).parent_path().filename().string();
+  auto name = model_folder_name(source.path());
+  if (name.empty()) name = model_folder_name(std::filesystem::path(source.path()).parent_path().string());
   for (const char* suffix : {".gguf", ".safetensors"})
     if (name.ends_with(suffix)) name.resize(name.size() - std::string_view(suffix).size());
   return name;
@@ -79,9 +79,11 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
   }
   if (!block_loop) context.progress_finish();
   if (block_loop) write_calibrated_blocks(job, calibration);
+  if (loader.label_contradicted()) context.warn("gptq-label", source.path() + ": the stored zero points contradict the checkpoint_format label; the tensors are trusted");
   {
     PhaseTimer timer(job, "finish");
     output.finish();
+    outcome.path = output.path();
   }
   outcome.tensors = std::move(job.tensors);
   outcome.fallbacks = std::move(job.fallbacks);
@@ -104,6 +106,25 @@ Json work_json(const Outcome& outcome, Json source, const Plan& plan) {
   (void)plan;
   return {{"seconds_by_phase", seconds}, {"peak_host_bytes", peak_host_bytes()}, {"peak_anonymous_bytes", peak_anonymous_bytes()}, {"peak_device_bytes", nullptr},
           {"tensors", outcome.tensors}, {"fallbacks", outcome.fallbacks}, {"source", std::move(source)}, {"dry_run", false}};
+}
+
+// Codes that were decoded and fitted anew, or rounded to 16 bits, are not what they were: said aloud, with how much.
+void warn_of_losses(const Outcome& outcome, const QuantConfig& from, const Plan& plan, Context& context) {
+  if (from.act_bits == 8 && plan.act_bits != 8)
+    context.warn("activations-dropped", "the source rounds activations to 8 bits (W8A8); the result holds the same weights for 16-bit activations");
+  if (from.method.empty() || from.method == "gguf") return;
+  double sum = 0, worst = 0;
+  int64_t n = 0;
+  std::string name;
+  for (const auto& row : outcome.tensors) {
+    const double error = row["relative_error"].get<double>();
+    if (!(error > 0)) continue;
+    sum += error, ++n;
+    if (error > worst) worst = error, name = row["name"].get<std::string>();
+  }
+  if (n == 0) return;
+  context.warn("convert-lossy", fmt::format("{} of {} weights changed: mean relative error {:.2g}, at most {:.2g} ({}); quantize the original model instead where there is one", n,
+                                            outcome.tensors.size(), sum / double(n), worst, name));
 }
 
 }  // namespace
@@ -134,10 +155,13 @@ Json run_convert(const ConvertOptions& options, Context& context) {
   const Plan plan = make_convert_plan(*source, spec, options);
   QuantizeOptions work;
   work.force = options.force;
+  work.shard_bytes = options.shard_bytes;
   const std::string path = options.out.empty() ? default_output(plan, model_name(*source)) : options.out;
   const Outcome outcome = execute(*source, plan, work, path, context);
   record.json()["model"] = describe(outcome.path, options.hash);
-  Json body = work_json(outcome, describe_model(*source, spec, read_quant_config(*source), false), plan);
+  const QuantConfig from = read_quant_config(*source);
+  warn_of_losses(outcome, from, plan, context);
+  Json body = work_json(outcome, describe_model(*source, spec, from, false), plan);
   body["format"] = plan.format;
   body["dtype"] = plan.dtype.empty() ? Json() : Json(plan.dtype);
   body["type"] = plan.type.empty() ? Json() : Json(plan.type);

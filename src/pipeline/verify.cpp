@@ -32,7 +32,8 @@ void check_weight(const WeightLoader& loader, const std::string& module, int64_t
     const QuantTensor again = encoding->pack(levels, grid);
     for (size_t i = 0; i < again.parts.size(); ++i)
       if (!again.parts[i].second.equal(packed->parts[i].second)) findings.add(module, fmt::format("part {} is not what its codes pack to", again.parts[i].first));
-    if (packed->spec.symmetric && grid.zero.defined() && packed->spec.kind == EncodingKind::Gptq && !(grid.zero == float(1 << (packed->spec.bits - 1))).all().item<bool>())
+    const auto scheme = scheme_of(loader.quant(), module);
+    if (packed->spec.kind == EncodingKind::Gptq && scheme && scheme->symmetric && !packed->spec.symmetric)
       findings.add(module, "is labelled symmetric, but zero points differ from 2^(bits-1)");
     check_values(module, encoding->decode(*packed), findings);
   } else {

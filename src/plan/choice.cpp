@@ -17,10 +17,10 @@ struct MethodRule {
 };
 
 const std::array<MethodRule, 7> kMethods = {{
-    {"gptq", 4, {2, 3, 4, 8}, {"gptq", "gptq-v2"}, true},
-    {"awq", 4, {3, 4, 8}, {"awq", "gptq", "gptq-v2"}, false},
-    {"rtn", 4, {2, 3, 4, 8}, {"gptq", "gptq-v2", "awq", "gguf"}, true},
-    {"int8", 8, {8}, {"bitsandbytes", "gptq", "gptq-v2"}, true},
+    {"gptq", 4, {2, 3, 4, 8}, {"gptq", "gptq-v2", "compressed-tensors"}, true},
+    {"awq", 4, {3, 4, 8}, {"awq", "gptq", "gptq-v2", "compressed-tensors"}, false},
+    {"rtn", 4, {2, 3, 4, 8}, {"gptq", "gptq-v2", "awq", "compressed-tensors", "gguf"}, true},
+    {"int8", 8, {8}, {"bitsandbytes", "gptq", "gptq-v2", "compressed-tensors"}, true},
     {"gguf", 4, {2, 3, 4, 5, 6, 8, 16}, {"gguf"}, true},
     {"fp16", 16, {16}, {"safetensors", "gguf"}, true},
     {"bf16", 16, {16}, {"safetensors", "gguf"}, true},
@@ -35,10 +35,10 @@ const MethodRule& rule_of(const std::string& method) {
   throw usage_error("quantize", "--method " + method, "is not known; choose gptq, awq, gguf, int8, rtn, fp16 or bf16");
 }
 
-std::string default_format(const MethodRule& rule, int bits) {
+std::string default_format(const MethodRule& rule, int bits, int act_bits) {
+  if (act_bits == 8) return "compressed-tensors";
   if (std::string(rule.name) != "awq" || bits == 4) return rule.formats[0];
-  if (bits == 3) return "gptq";
-  throw input_error("quantize", "--method awq --bits 8", "goes into compressed-tensors, which is not available in this version; pass --format gptq");
+  return bits == 3 ? "gptq" : "compressed-tensors";
 }
 
 void check_bits(const MethodRule& rule, int bits) {
@@ -49,15 +49,29 @@ void check_bits(const MethodRule& rule, int bits) {
 }
 
 void check_format(const MethodRule& rule, const Choice& choice) {
-  if (choice.format == "compressed-tensors")
-    throw input_error("quantize", "--format compressed-tensors", "is not available in this version; {} can be written as {}", rule.name, fmt::join(rule.formats, ", "));
   if (std::find_if(rule.formats.begin(), rule.formats.end(), [&](const char* f) { return choice.format == f; }) == rule.formats.end())
     throw input_error("quantize", fmt::format("--method {} --format {}", rule.name, choice.format), "cannot be combined; {} can be written as {}", rule.name,
                       fmt::join(rule.formats, ", "));
   if (choice.format == "awq" && choice.bits != 4)
     throw input_error("quantize", fmt::format("--format awq --bits {}", choice.bits), "does not exist: AWQ checkpoints hold 4 bits; pass --bits 4 or --format gptq");
+  if (choice.format == "compressed-tensors" && choice.bits != 4 && choice.bits != 8)
+    throw input_error("quantize", fmt::format("--format compressed-tensors --bits {}", choice.bits), "is not written: readers agree on 4 and 8 bits only; pass --format gptq");
   if (choice.format == "bitsandbytes" && choice.granularity == "group")
     throw input_error("quantize", "--granularity group", "cannot be stored in LLM.int8, which has one scale a row; pass --granularity channel or --format gptq");
+}
+
+// W8A8: int8 weights with a scale a row beside int8 activations.
+void check_activations(const MethodRule& rule, const Choice& choice) {
+  if (choice.act_bits == 16) return;
+  const std::string subject = fmt::format("--act-bits {}", choice.act_bits);
+  const std::string method = rule.name;
+  if (choice.act_bits != 8) throw input_error("quantize", subject, "does not exist; activations have 8 or 16 bits");
+  if (choice.act_static) throw input_error("quantize", subject + " --act static", "is not available in this version; use --act dynamic");
+  if (method != "int8" && method != "rtn" && method != "gptq") throw input_error("quantize", subject + " --method " + method, "cannot be combined; use int8, rtn or gptq");
+  if (choice.bits != 8) throw input_error("quantize", fmt::format("{} --bits {}", subject, choice.bits), "has no runtime; int8 activations go with --bits 8");
+  if (choice.format != "compressed-tensors") throw input_error("quantize", subject + " --format " + choice.format, "cannot be stored; use --format compressed-tensors");
+  if (!choice.symmetric) throw input_error("quantize", subject + " --asym", "has no runtime; int8 activations go with symmetric weights");
+  if (choice.ordered) throw input_error("quantize", subject + " --desc-act", "cannot be stored; leave one of them out");
 }
 
 void resolve_gguf(Choice& choice, const QuantizeOptions& options, const std::string& method) {
@@ -82,8 +96,11 @@ Choice resolve(const QuantizeOptions& options) {
   choice.method = options.method;
   choice.bits = options.bits ? options.bits : rule.default_bits;
   check_bits(rule, choice.bits);
-  choice.format = options.format.empty() ? default_format(rule, choice.bits) : options.format;
-  choice.granularity = choice.format == "bitsandbytes" && options.granularity == "group" ? "channel" : options.granularity;
+  choice.format = options.format.empty() ? default_format(rule, choice.bits, options.act_bits) : options.format;
+  choice.act_bits = options.act_bits, choice.act_static = options.act == "static";
+  choice.ordered = options.desc_act && choice.method == "gptq";
+  const bool one_scale_a_row = choice.format == "bitsandbytes" || choice.act_bits == 8;
+  choice.granularity = one_scale_a_row && options.granularity == "group" ? "channel" : options.granularity;
   choice.symmetric = options.symmetric.value_or(rule.symmetric);
   if (choice.granularity != "group" && choice.granularity != "channel" && choice.granularity != "tensor")
     throw usage_error("quantize", "--granularity " + choice.granularity, "is not known; choose tensor, channel or group");
@@ -91,6 +108,7 @@ Choice resolve(const QuantizeOptions& options) {
   if (choice.granularity == "group" && choice.group <= 0)
     throw usage_error("quantize", fmt::format("--group {}", options.group), "must be positive; for one scale a row pass --granularity channel");
   check_format(rule, choice);
+  check_activations(rule, choice);
   if (choice.format == "gguf") {
     resolve_gguf(choice, options, choice.method);
   } else if (!options.type.empty()) {
@@ -112,6 +130,11 @@ EncodingSpec linear_encoding(const Choice& choice) {
   } else if (choice.format == "awq") {
     spec.kind = EncodingKind::Awq;
     spec.zero_offset = 0;
+  } else if (choice.format == "compressed-tensors") {
+    spec.kind = choice.act_bits == 8 ? EncodingKind::CtInt : EncodingKind::CtPacked;
+    spec.zero_offset = 0;
+    spec.ordered = choice.ordered;
+    spec.act_bits = choice.act_bits, spec.act_static = choice.act_static;
   } else if (choice.format == "bitsandbytes") {
     spec.kind = EncodingKind::BnbInt8;
     spec.dtype = DType::I8;

@@ -9,6 +9,9 @@ struct Choice {
   int bits = 4;
   int64_t group = 128;
   bool symmetric = true;
+  bool ordered = false;   // columns grouped in the order of their importance (--desc-act)
+  int act_bits = 16;
+  bool act_static = false;
 };
 
 Choice resolve(const QuantizeOptions& options);

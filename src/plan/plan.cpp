@@ -3,10 +3,11 @@
 #include <algorithm>
 
 #include "plan/choice.h"
-#include "plan/runtimes.h"
+#include "plan/recode.h"
 #include "teeny/core/error.h"
 #include "teeny/family/names.h"
 #include "teeny/plan/gguf_mix.h"
+#include "teeny/plan/runtimes.h"
 
 namespace teeny {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 struct Builder {
   Plan plan;
   bool has_head = false;      // an output head of its own is written
-  std::vector<bool> has_bias; // per linear slot: read from the source
+  const TensorSource* keep_types = nullptr;  // vectors keep the type that they have in this source
 
   void add_weight(const std::string& module, int64_t N, int64_t K, const EncodingSpec& encoding, const std::string& method, std::string note = {}) {
     PlannedTensor t;
@@ -33,6 +34,7 @@ struct Builder {
     t.module = name;
     t.weight = false;
     t.N = N;
+    if (keep_types) dtype = stored_type(*keep_types, name, dtype);
     t.encoding.dtype = dtype;
     t.method = "plain";
     t.parts = {{plan.container == ContainerKind::Gguf ? to_gguf_name(name).value() : name, dtype, {N}}};
@@ -52,7 +54,12 @@ struct Builder {
   }
 };
 
-bool source_has(const TensorSource& source, const std::string& canonical) {
+bool source_has_bias(const TensorSource& source, const ModelSpec& spec, const std::string& module) {
+  if (source.tensors().empty()) {  // planned from config.json alone
+    if (module.ends_with("q_proj") || module.ends_with("k_proj") || module.ends_with("v_proj")) return spec.qkv_bias;
+    return module.ends_with("o_proj") ? spec.o_bias : spec.mlp_bias;
+  }
+  const std::string canonical = module + ".bias";
   if (source.kind() == ContainerKind::Safetensors) return source.find(canonical) != nullptr;
   const auto name = to_gguf_name(canonical);
   return name && source.find(*name);
@@ -95,7 +102,7 @@ void walk(Builder& builder, const TensorSource& source, DType vector_dtype, DTyp
     for (const auto& slot : kLinears) {
       const auto [N, K] = linear_shape(spec, slot.module);
       encode(prefix + slot.module, N, K, true);
-      if (source_has(source, prefix + slot.module + ".bias")) builder.add_vector(prefix + slot.module + ".bias", N, bias_dtype);
+      if (source_has_bias(source, spec, prefix + slot.module)) builder.add_vector(prefix + slot.module + ".bias", N, bias_dtype);
     }
   }
 }
@@ -119,7 +126,7 @@ void fill_gguf(Builder& builder, const TensorSource& source, const std::string& 
   const auto& file_type = gguf_file_type(type);
   builder.plan.type = file_type.name;
   std::vector<MixTensor> tensors;
-  Builder scratch{builder.plan, {}, {}};
+  Builder scratch{builder.plan, {}};
   walk(scratch, source, DType::F32, DType::F32, [&](const std::string& module, int64_t N, int64_t K, bool) {
     tensors.push_back({to_gguf_name(module + ".weight").value(), {N, K}});
   });
@@ -144,10 +151,25 @@ void fill_gguf(Builder& builder, const TensorSource& source, const std::string& 
   });
 }
 
+// The codes of the source in another checkpoint format; what is not quantized stays as it is stored, or becomes `rest`.
+void fill_recoded(Builder& builder, const TensorSource& source, const QuantConfig& quant, DType rest, bool keep_types) {
+  Plan& plan = builder.plan;
+  if (keep_types) builder.keep_types = &source;
+  walk(builder, source, rest, rest, [&](const std::string& module, int64_t N, int64_t K, bool) {
+    const StoredWeight stored = stored_weight(source, quant, module, N, K);
+    if (stored.quantized())
+      builder.add_weight(module, N, K, recoded(source, stored, plan.format, module, K), "recode");
+    else
+      builder.add_weight(module, N, K, plain(keep_types ? stored_type(source, module + ".weight", rest) : rest), "plain");
+  });
+  settle_recoded(plan, source, quant);
+}
+
 void finish(Plan& plan, const QuantizeOptions& options) {
   plan.bits_per_weight = 8.0 * double(plan.bytes) / double(plan.spec.parameters());
   plan.working_bytes = working_bytes(plan.spec, plan.calibrated, options.samples, options.seq_len);
-  plan.runtimes = runtimes_of(plan);
+  plan.runtimes = {{"teeny", "yes"}};
+  for (const auto& verdict : judge_runtimes(facts_of(plan))) plan.runtimes.emplace_back(verdict.runtime, verdict.why.empty() ? verdict.loads : verdict.loads + ": " + verdict.why);
 }
 
 }  // namespace
@@ -159,6 +181,7 @@ Plan make_plan(const TensorSource& source, const ModelSpec& spec, const Quantize
   plan.spec = spec;
   plan.method = choice.method, plan.format = choice.format, plan.type = choice.type, plan.granularity = choice.granularity;
   plan.bits = choice.bits, plan.group = choice.group, plan.symmetric = choice.symmetric;
+  plan.ordered = choice.ordered, plan.act_bits = choice.act_bits, plan.act_static = choice.act_static;
   plan.container = choice.format == "gguf" ? ContainerKind::Gguf : ContainerKind::Safetensors;
   plan.calibrated = choice.method == "gptq" || choice.method == "awq" || (choice.method == "gguf" && !options.calibration.empty());
   const bool importance = choice.method == "gguf" && (!options.importance.empty() || plan.calibrated);
@@ -166,11 +189,14 @@ Plan make_plan(const TensorSource& source, const ModelSpec& spec, const Quantize
     fill_gguf(builder, source, choice.type, importance);
   } else {
     const bool sixteen = choice.method == "fp16" || choice.method == "bf16";
-    // Loaders of GPTQ and AWQ run in fp16; LLM.int8 keeps the model's own type beside its int8 weights.
-    const DType rest = sixteen ? linear_encoding(choice).dtype : choice.format == "bitsandbytes" ? plain_dtype(spec) : DType::F16;
+    EncodingSpec linear = linear_encoding(choice);
+    // Loaders of GPTQ and AWQ run in fp16; LLM.int8 and compressed-tensors keep the model's own type beside their weights.
+    const bool own_type = choice.format == "bitsandbytes" || choice.format == "compressed-tensors";
+    const DType rest = sixteen ? linear.dtype : own_type ? plain_dtype(spec) : DType::F16;
+    if (choice.format == "compressed-tensors") linear.scale_dtype = rest;  // readers take the scale's type for the weight's
     plan.dtype = name_of(rest);
     const std::string method = sixteen ? "plain" : choice.method == "int8" ? "rtn" : choice.method;
-    fill_hf(builder, source, linear_encoding(choice), rest, method);
+    fill_hf(builder, source, linear, rest, method);
   }
   finish(plan, options);
   return plan;
@@ -196,8 +222,13 @@ Plan make_convert_plan(const TensorSource& source, const ModelSpec& spec, const 
     plan.bits = int(traits(rest).bytes) * 8;
     fill_hf(builder, source, plain(rest), rest, "plain");
   } else {
-    throw input_error("convert", "--format " + options.format,
-                      "needs codes that are chosen by a quantizer; use `teeny quantize --format {}` (convert writes safetensors and gguf in this version)", options.format);
+    const QuantConfig quant = read_quant_config(source);
+    if (quant.method.empty() || quant.method == "gguf")
+      throw input_error("convert", "--format " + options.format, "keeps codes that are there, and {} has none of that kind; use `teeny quantize --format {}`", source.path(),
+                        options.format);
+    const DType rest = dtype.empty() ? plain_dtype(spec) : dtype_from_name(dtype).value();
+    plan.dtype = name_of(rest);
+    fill_recoded(builder, source, quant, rest, dtype.empty());
   }
   const QuantizeOptions nothing_calibrated;
   finish(plan, nothing_calibrated);
@@ -209,11 +240,13 @@ std::string default_output(const Plan& plan, const std::string& model_name) {
   if (plan.container == ContainerKind::Gguf) return out + plan.type + ".gguf";
   out += fmt::format("{}bit", plan.bits);
   if (plan.granularity == "group" && plan.group != 128 && plan.bits < 16) out += fmt::format("-g{}", plan.group);
-  if (plan.granularity != "group" && plan.format != "bitsandbytes") out += "-" + plan.granularity;
+  if (plan.act_bits < 16) out += fmt::format("-a{}", plan.act_bits);
+  if (plan.granularity != "group" && plan.format != "bitsandbytes" && plan.act_bits == 16) out += "-" + plan.granularity;
   const bool default_sym = plan.method != "awq";
   if (plan.bits < 16 && plan.symmetric != default_sym) out += plan.symmetric ? "-sym" : "-asym";
   const bool default_format = plan.format == "gptq" ? plan.method == "gptq" || plan.method == "rtn" || (plan.method == "awq" && plan.bits == 3)
-                                                    : plan.format == "awq" ? plan.method == "awq" : plan.format == "bitsandbytes" || plan.format == "safetensors";
+                                                    : plan.format == "awq" ? plan.method == "awq"
+                              : plan.format == "compressed-tensors" ? plan.act_bits == 8 || (plan.method == "awq" && plan.bits == 8) : plan.format == "bitsandbytes" || plan.format == "safetensors";
   if (!default_format) out += "-" + plan.format;
   return out;
 }
@@ -231,7 +264,7 @@ Json plan_json(const Plan& plan) {
   for (const auto& [name, answer] : plan.runtimes) runtimes[name] = answer;
   return {{"method", plan.method}, {"format", plan.format}, {"type", plan.type.empty() ? Json() : Json(plan.type)}, {"bits", plan.bits},
           {"group", plan.group}, {"symmetric", plan.symmetric}, {"bytes", plan.bytes}, {"bits_per_weight", plan.bits_per_weight},
-          {"working_bytes", plan.working_bytes}, {"calibrated", plan.calibrated}, {"runtimes", runtimes}, {"tensors", tensors}};
+          {"act_bits", plan.act_bits < 16 ? Json(plan.act_bits) : Json()}, {"working_bytes", plan.working_bytes}, {"calibrated", plan.calibrated}, {"runtimes", runtimes}, {"tensors", tensors}};
 }
 
 }  // namespace teeny

@@ -150,6 +150,13 @@ std::string test_section(const ReportData& data) {
   return out + "</section>\n";
 }
 
+std::string error_section(const ReportData& data) {
+  const auto table = error_table(data);
+  if (table.rows.empty()) return "";
+  return "<section>\n<h2>Why programs failed</h2>\n<p class=\"lead\">Problems that were not solved, by the category of their first failure, for each variant and task.</p>\n" +
+         table_html(table, "Failed programs by category", "") + "</section>\n";
+}
+
 std::string picture_section(const Page& page) {
   std::string out = "<section>\n<h2>Pictures</h2>\n<div class=\"figures\">\n", left_out;
   // A lone half-width picture before a full one would leave a hole beside it.
@@ -178,7 +185,7 @@ std::string list_section(const char* title, const std::vector<std::string>& line
 
 std::vector<OutputText> render_html(const Page& page) {
   const ReportData& data = page.data;
-  std::string out = head(data) + opening(data) + variant_section(page) + picture_section(page) + test_section(data);
+  std::string out = head(data) + opening(data) + variant_section(page) + picture_section(page) + test_section(data) + error_section(data);
   if (const auto speeds = speed_table(data); !speeds.rows.empty()) {
     const bool projected = std::find(speeds.marked.begin(), speeds.marked.end(), true) != speeds.marked.end();
     out += std::string("<section>\n<h2>Speed, every case</h2>\n<p class=\"lead\">") +

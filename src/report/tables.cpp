@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "report/format.h"
@@ -56,6 +57,42 @@ TextTable test_table(const ReportData& data) {
                         t.detectable && t.share ? fmt::format("{:.1f} pt", *t.detectable * 100) : ""});
     out.marked.push_back(bad);
   }
+  return out;
+}
+
+TextTable error_table(const ReportData& data) {
+  // By problem, from the outcomes: the category of a problem's first failure.
+  const auto failures = [](const TaskResult& task) {
+    std::map<std::string, uint64_t> out;
+    for (const Json& item : task.per_item) {
+      if (!item.is_object() || !item.contains("category") || !item["category"].is_string()) continue;
+      const auto passed = item.find("passed");
+      if (passed != item.end() && passed->is_boolean() && !passed->get<bool>()) ++out[item["category"].get<std::string>()];
+    }
+    return out;
+  };
+  std::map<std::string, uint64_t> totals;
+  for (const auto& v : data.variants)
+    for (const auto& t : v.tasks)
+      if (t.is_pass())
+        for (const auto& [category, n] : failures(t)) totals[category] += n;
+  std::vector<std::string> categories;
+  for (const auto& [category, n] : totals) categories.push_back(category);
+  std::stable_sort(categories.begin(), categories.end(), [&](const auto& a, const auto& b) { return totals[a] > totals[b]; });
+  TextTable out{{"Variant", "Task", "Problems", "Failed"}, {false, false, true, true}, {}, {}};
+  for (const auto& category : categories) out.head.push_back(clip_text(category, 40)), out.numeric.push_back(true);
+  if (categories.empty()) return out;
+  for (const auto& v : data.variants)
+    for (const auto& t : v.tasks) {
+      if (!t.is_pass() || !t.value || t.per_item.empty()) continue;
+      const auto found = failures(t);
+      uint64_t sum = 0;
+      for (const auto& [category, n] : found) sum += n;
+      std::vector<std::string> row{v.label, clip_text(t.name, 40), std::to_string(t.n), std::to_string(sum)};
+      for (const auto& category : categories) row.push_back(found.contains(category) ? std::to_string(found.at(category)) : "0");
+      out.rows.push_back(std::move(row));
+      out.marked.push_back(false);
+    }
   return out;
 }
 

@@ -110,7 +110,7 @@ bool Generator::fill(Lane& lane, size_t s) {
 }
 
 int32_t Generator::choose(const Tensor& logits, const Slot& slot) const {
-  return sample(logits, params_.temperature, params_.top_p, uniform(params_.seed, uint64_t(slot.prompt), uint64_t(slot.step)));
+  return sample(logits, params_.temperature, params_.top_p, uniform(params_.seed, params_.keys.empty() ? uint64_t(slot.prompt) : params_.keys[size_t(slot.prompt)], uint64_t(slot.step)));
 }
 
 void Generator::accept(Lane& lane, size_t s, int32_t token) {

@@ -54,6 +54,9 @@ Estimate bootstrap(const std::vector<Item>& items, const BootstrapOptions& optio
   e.value = double(sum / count);
   e.standard_error = standard_error(statistics) * std::sqrt(double(statistics.size()));
   e.ci = {percentile(statistics, tail), percentile(statistics, 100 - tail)};
+  const auto share = [&](auto&& holds) { return double(1 + std::count_if(statistics.begin(), statistics.end(), holds)) / double(statistics.size() + 1); };
+  e.p_zero = std::min(1.0, 2 * std::min(share([](double s) { return s <= 0; }), share([](double s) { return s >= 0; })));
+  e.p_equivalence = std::max(share([&](double s) { return s <= -options.margin; }), share([&](double s) { return s >= options.margin; }));
   return e;
 }
 
@@ -82,12 +85,16 @@ Estimate bootstrap_paired_difference(std::span<const double> a, std::span<const 
 }
 
 Estimate bootstrap_clustered_mean(std::span<const double> values, std::span<const int64_t> cluster, const BootstrapOptions& options) {
-  TEENY_ASSERT(values.size() == cluster.size());
+  return bootstrap_clustered_mean(values, std::vector<double>(values.size(), 1.0), cluster, options);
+}
+
+Estimate bootstrap_clustered_mean(std::span<const double> values, std::span<const double> weights, std::span<const int64_t> cluster, const BootstrapOptions& options) {
+  TEENY_ASSERT(values.size() == cluster.size() && values.size() == weights.size());
   std::map<int64_t, Item> clusters;
   for (size_t i = 0; i < values.size(); ++i) {
     Item& item = clusters.try_emplace(cluster[i], Item{0, 0}).first->second;
-    item.sum += values[i];
-    item.count += 1;
+    item.sum += weights[i] * values[i];
+    item.count += weights[i];
   }
   std::vector<Item> items;
   for (auto& [id, item] : clusters) items.push_back(item);

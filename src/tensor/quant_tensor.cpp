@@ -49,7 +49,8 @@ Grid slice_rows(const Grid& grid, int64_t begin, int64_t end) {
   Grid out = grid;
   const auto cut = [&](const Tensor& t) { return t.defined() ? t.slice(0, begin, end) : t; };
   out.scale = cut(grid.scale), out.zero = cut(grid.zero), out.min = cut(grid.min);
-  for (auto& [name, tensor] : out.parts) tensor = cut(tensor);
+  for (auto& [name, tensor] : out.parts)
+    if (tensor.dim() > 1 || tensor.size(0) == grid.scale.size(0)) tensor = cut(tensor);
   return out;
 }
 
@@ -66,7 +67,8 @@ Grid concat_columns(const std::vector<Grid>& grids) {
   out.scale = join([](const Grid& g) { return g.scale; });
   out.zero = join([](const Grid& g) { return g.zero; });
   out.min = join([](const Grid& g) { return g.min; });
-  for (size_t i = 0; i < out.parts.size(); ++i) out.parts[i].second = join([i](const Grid& g) { return g.parts[i].second; });
+  for (size_t i = 0; i < out.parts.size(); ++i)  // what is not per row (tables, input scales) is the same in all
+    if (out.parts[i].second.dim() > 1) out.parts[i].second = join([i](const Grid& g) { return g.parts[i].second; });
   return out;
 }
 

@@ -124,7 +124,7 @@ class Usage(InFolder):
             self.refused(2, message, *args)
 
     def test_unavailable_options_are_refused_not_ignored(self):
-        for args in (["--target-bpw", "4.5"], ["--sparsity", "2:4"], ["--act-bits", "8"]):
+        for args in (["--target-bpw", "4.5"], ["--sparsity", "2:4"], ["--act-bits", "8", "--act", "static"]):
             self.refused(3, "not available in this version", "quantize", "--method", "gptq", *args)
 
 
@@ -134,7 +134,9 @@ class BadInput(InFolder):
             self.refused(3, "absent: no such file or directory", *command, "--model", "absent")
 
     def test_hub_id(self):
-        self.refused(3, "hf download org/name", "inspect", "--model", "org/name")
+        offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(self.folder / "hf")}
+        for name in ("org/name", "org/name@v1:Q4_K_M"):  # downloads: tests/hub
+            self.refused(3, "not in the cache .*HF_HUB_OFFLINE", "inspect", "--model", name, env=offline)
 
     def test_truncated_safetensors(self):
         model = self.copy_model()
@@ -277,6 +279,31 @@ class Output(InFolder):
 
 @needs_engine
 class WithEngine(InFolder):
+    def test_codes_survive_a_chain_of_conversions(self):
+        self.run_ok("quantize", "--method", "rtn", "--bits", "4", "--out", "a")
+        for source, form, out in (("a", "compressed-tensors", "b"), ("b", "gptq-v2", "c"), ("c", "awq", "d"), ("d", "gptq", "e")):
+            self.run_ok("convert", "--model", source, "--format", form, "--out", out)
+        first, last = ((self.folder / name / "model.safetensors").read_bytes() for name in "ae")
+        self.assertEqual(first, last)
+        config = json.loads((self.folder / "b/config.json").read_text())["quantization_config"]
+        self.assertEqual(config["config_groups"]["group_0"]["weights"]["group_size"], 128)
+        self.assertEqual(config["ignore"], ["lm_head"])
+        self.refused(3, "8", "convert", "--model", self.wide(), "--format", "awq", "--out", "x")
+        self.assertFalse((self.folder / "x").exists())
+        plan = json.loads(self.run_ok("convert", "--model", "a", "--format", "compressed-tensors", "--out", "x", "--dry-run", "--json", "-").stdout)
+        self.assertTrue(plan["convert"]["plan"]["runtimes"]["vLLM"].startswith(("yes", "partly")))
+
+    def wide(self):
+        self.run_ok("quantize", "--method", "rtn", "--bits", "8", "--out", "w8")
+        return "w8"
+
+    def test_w8a8_says_so(self):
+        record = json.loads(self.run_ok("quantize", "--method", "int8", "--act-bits", "8", "--out", "w8a8", "--json", "-").stdout)
+        self.assertEqual(record["model"]["act_bits"], 8)
+        config = json.loads((self.folder / "w8a8/config.json").read_text())["quantization_config"]
+        self.assertEqual(config["format"], "int-quantized")
+        self.assertTrue(config["config_groups"]["group_0"]["input_activations"]["dynamic"])
+
     def test_quantize_then_inspect_then_force(self):
         p = self.run_ok("quantize", "--method", "rtn", "--bits", "4", "--json", "q.json")
         out = self.folder / "teeny-demo-7m-rtn-4bit"

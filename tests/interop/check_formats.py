@@ -2,7 +2,7 @@
 import hashlib, json, shutil
 import numpy as np
 from checks import CALIBRATION, MODEL, check_folder, compare, need, relative_error
-from readers import awq_weight, bitsandbytes_codes, bitsandbytes_weight, gptq_weight, linears, read_tensors
+from readers import awq_weight, bitsandbytes_codes, bitsandbytes_weight, compressed_int_weight, compressed_weight, gptq_weight, linears, read_tensors
 
 LINEARS = 8 * 7  # blocks, projections
 RTN_ERROR = {2: .75, 3: .35, 4: .17, 8: .01}  # of groups of 128, asymmetric or symmetric; channels get 1.4 times that
@@ -117,6 +117,29 @@ def check_int8(suite):
     return f"{values} values equal, row maxima and codes as bitsandbytes', but {other} of {halfway} that lie exactly halfway between two codes"
 
 
+def check_compressed(suite, bits, sym, group, *flags):
+    """The package itself is a peer of compressed_check.py; here a reader of our own, without torch."""
+    w8a8 = "--act-bits" in flags
+    out = suite.quantize("ct", "--method", "int8" if w8a8 else "rtn", "--bits", bits, "--sym" if sym else "--asym", "--format", "compressed-tensors",
+                         *(["--granularity", "channel"] if group < 0 else ["--group", group]), *flags)
+    config = check_folder(out)
+    settings = config["quantization_config"]
+    fields(settings, {"quant_method": "compressed-tensors", "format": "int-quantized" if w8a8 else "pack-quantized", "quantization_status": "compressed", "ignore": ["lm_head"]})
+    weights = settings["config_groups"]["group_0"]["weights"]
+    fields(weights, {"num_bits": bits, "type": "int", "symmetric": sym, "strategy": "channel" if group < 0 else "group", "group_size": None if group < 0 else group, "dynamic": False})
+    need((settings["config_groups"]["group_0"]["input_activations"] is not None) == w8a8, "input_activations")
+    tensors, dtypes = read_tensors(out)
+    names = linears(tensors, ".weight_scale")
+    need(len(names) == LINEARS, f"{len(names)} quantized linears")
+    suffixes = (".weight_packed", ".weight_scale", ".weight_zero_point", ".weight_shape", *(n + ".weight" for n in names))
+    plain = unquantized(tensors, dtypes, suffixes, ("BF16",))
+    need(any(n.endswith(".weight_zero_point") for n in tensors) != sym, "zero points")
+    read = (lambda n: compressed_int_weight(tensors, n)) if w8a8 else (lambda n: compressed_weight(tensors, n, bits))
+    values = compare(suite.decoded(out), plain | {n + ".weight": read(n) for n in names})
+    suite.remove(out)
+    return f"{values} values equal"
+
+
 def check_16bit(suite, method):
     out = suite.quantize(method, "--method", method)
     config = check_folder(out)
@@ -214,6 +237,9 @@ def add(suite, quick):
     for layout, bits, flag in (("gptq", 4, "--asym"), ("gptq", 4, "--sym"), ("gptq-v2", 4, "--asym"), ("awq", 4, "--asym"), ("gptq", 3, "--asym")):
         # One level fewer than codes: v1 cannot store a zero point of 0, symmetric codes lose the lowest.
         suite.check(f"awkward groups {layout} {bits} bits {flag}", lambda: check_awkward(suite, "--method", "rtn", "--bits", bits, "--format", layout, flag, levels=2 ** bits - 2))
+    for bits, sym, group in ((4, True, 128), (4, False, 128)) if quick else ((4, True, 128), (4, False, 128), (4, False, -1), (8, True, 128), (8, False, 32), (8, True, -1)):
+        suite.check(f"compressed-tensors {bits} bits {'sym' if sym else 'asym'} {'channel' if group < 0 else f'group {group}'}", lambda: check_compressed(suite, bits, sym, group))
+    suite.check("compressed-tensors w8a8", lambda: check_compressed(suite, 8, True, -1, "--act-bits", "8"))
     suite.check("bitsandbytes int8", lambda: check_int8(suite))
     for method in ("fp16", "bf16"):
         suite.check(f"safetensors {method}", lambda: check_16bit(suite, method))

@@ -74,6 +74,26 @@ def awq_weight(tensors, name):
     return np.ascontiguousarray((np.repeat(scales, group, 0) * difference.astype(np.float32)).T)
 
 
+def compressed_weight(tensors, name, bits):
+    """Signed codes plus 2^(bits-1) along in, one bit stream a row; zero points the same way along out."""
+    scales = tensors[name + ".weight_scale"].astype(np.float32)
+    rows, columns = (int(n) for n in tensors[name + ".weight_shape"])
+    codes = unpack_bits(pad_words(tensors[name + ".weight_packed"].T, bits), bits)[:columns].T
+    zeros = np.full(scales.shape, 2 ** (bits - 1), np.int32)
+    if name + ".weight_zero_point" in tensors:
+        zeros = unpack_bits(pad_words(tensors[name + ".weight_zero_point"], bits), bits)[:rows]
+    group = columns // scales.shape[1]
+    return np.repeat(scales, group, 1) * (codes - np.repeat(zeros, group, 1)).astype(np.float32)
+
+
+def pad_words(words, bits):
+    return np.pad(words, ((0, -words.shape[0] % bits), (0, 0)))
+
+
+def compressed_int_weight(tensors, name):
+    return tensors[name + ".weight"].astype(np.float32) * tensors[name + ".weight_scale"].astype(np.float32)
+
+
 def bitsandbytes_weight(tensors, name):
     """int8_vectorwise_dequant: A * stats * 7.874015718698502e-3, in float32, in this order."""
     product = tensors[name + ".weight"].astype(np.float32) * tensors[name + ".SCB"][:, None]

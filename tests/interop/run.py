@@ -6,7 +6,7 @@ Needs: pip install of the first part of requirements.txt. One line a check; exit
 """
 import argparse, importlib.metadata, pathlib, platform, sys
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-import check_formats, check_gguf, check_text
+import check_formats, check_gguf, check_mixes, check_text
 from checks import Suite
 
 PEERS = ("gguf", "numpy", "safetensors", "tokenizers", "xllamacpp")
@@ -23,6 +23,7 @@ def main():
     teeny = args.teeny.resolve()
     suite = Suite(teeny, args.threads, args.only)
     print(f"python {platform.python_version()}, " + ", ".join(f"{p} {importlib.metadata.version(p)}" for p in PEERS))
+    check_mixes.add(suite, args.quick)
     check_gguf.add(suite, args.quick)
     check_formats.add(suite, args.quick)
     check_text.add(suite, args.quick, args.tokenize or teeny.parents[1] / "tests/tokenize")

@@ -112,6 +112,8 @@ class FakeRunner : public Runner {
   FakeSpeed speed;
   uint64_t bytes_per_step = 1000;
   int generated = 0;
+  int* total = nullptr;  // counts over several runners
+  int stop_after = -1;   // throws after so many completions, as an interruption does
 
   const ModelSpec& spec() const override { return spec_; }
   const Tokenizer& tokenizer() const override { return tokenizer_; }
@@ -132,7 +134,9 @@ class FakeRunner : public Runner {
       const auto found = answers.find(tokenizer_.decode(prompts[i], true));
       out[i] = {{}, found == answers.end() ? "" : found->second, "eos"};
       ++generated;
+      if (total) ++*total;
       if (done) done(i, out[i]);
+      if (stop_after > 0 && --stop_after == 0) throw std::runtime_error("interrupted");
     }
     return out;
   }

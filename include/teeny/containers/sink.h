@@ -30,7 +30,11 @@ class TensorSink {
 // tensors, as the reference writer gives them), otherwise the order is that of `tensors`.
 std::unique_ptr<TensorSink> create_safetensors_sink(const std::string& directory, const std::vector<TensorSpec>& tensors,
                                                     uint64_t shard_bytes = 5'000'000'000);
-// GGUF v3, alignment 32. `path` gets its name at finish().
-std::unique_ptr<TensorSink> create_gguf_sink(const std::string& path, const GgufMetadata& metadata, const std::vector<TensorSpec>& tensors);
+// GGUF v3, alignment 32. The files get their names at finish(), the first part last: what can be opened is complete.
+// More than `part_bytes` of tensors become parts as llama.cpp splits them: "x-00001-of-00003.gguf" for `path` "x.gguf",
+// the metadata in the first. 0: one file.
+std::unique_ptr<TensorSink> create_gguf_sink(const std::string& path, const GgufMetadata& metadata, const std::vector<TensorSpec>& tensors, uint64_t part_bytes = 0);
+// The files that this will write; the first is the one to open.
+std::vector<std::string> gguf_part_paths(const std::string& path, const std::vector<TensorSpec>& tensors, uint64_t part_bytes);
 
 }  // namespace teeny

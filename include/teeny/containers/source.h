@@ -93,6 +93,12 @@ class TensorSource {
 // file (config.json beside it is used), or a .gguf file (the first of a split opens all). Recognised by content.
 std::unique_ptr<TensorSource> open_source(const std::string& path);
 
+// A directory's config.json without its tensors, for a plan of a model that is not downloaded yet; Input error when it has
+// none. read_spec works on it, read() does not.
+std::unique_ptr<TensorSource> open_config(const std::string& directory);
+// Whether a directory has a config.json and no weights that open_source would open.
+bool has_config_only(const std::string& path);
+
 // What a resumed run compares: SHA-256 over names, shapes and dtypes of the tensors, sizes and times of the files.
 std::string fingerprint(const TensorSource& source);
 

@@ -15,6 +15,10 @@ enum class EncodingKind {
   Gptq,    // qweight packed along K, qzeros, scales fp16, g_idx (GPTQ v1; v2 when zero_offset is 0)
   Awq,     // AutoAWQ GEMM: qweight packed along N in nibble order 0 2 4 6 1 3 5 7
   BnbInt8, // bitsandbytes LLM.int8: weight int8, SCB float32, weight_format
+  BnbNf4,  // bitsandbytes 4 bits: two codes a byte, absmax of each `group` weights (double quantization resolved), quant_map
+  BnbFp4,
+  CtPacked,  // compressed-tensors pack-quantized: weight_packed along K, weight_scale (N, G), weight_zero_point when asymmetric
+  CtInt,     // compressed-tensors int-quantized: weight int8, weight_scale (N, G); the kind that carries int8 activations
 };
 
 struct EncodingSpec {
@@ -25,8 +29,13 @@ struct EncodingSpec {
   bool symmetric = true;
   int zero_offset = 1;       // Gptq: 1 = v1 (stored zero is z - 1), 0 = v2
   bool tensor_scale = false; // granularity tensor: every channel scale is the same number
+  DType scale_dtype = DType::F16;  // of the stored scales of Gptq, Awq, CtPacked, CtInt
+  bool ordered = false;      // CtPacked: weight_g_idx is stored (GPTQ always has g_idx)
+  int act_bits = 16;         // CtInt: 8 when the linear's input is rounded to int8 too
+  bool act_static = false;   // with act_bits 8: input_scale (1) is stored; else scales are per token, nothing is stored
+  bool act_symmetric = true; // with act_static: false stores input_zero_point (1) too
 
-  std::string name() const;              // "q4_k", "gptq_int4_g128_sym", "int8_row", "f16"
+  std::string name() const;              // "q4_k", "gptq_int4_g128_sym", "ct_w8a8_channel_sym", "int8_row", "f16"
   bool operator==(const EncodingSpec&) const = default;
 };
 

@@ -32,6 +32,7 @@ struct QuantizeOptions : CommonOptions {
   double damp = 0.01;
   int64_t block = 128;
   int grid = 20;
+  uint64_t shard_bytes = 0;            // most tensor bytes a file; 0: 5 GB of safetensors, one GGUF file
   bool force = false, dry_run = false, allow_nonfinite = false, exact_llama_cpp = false;
   bool resume = false;
   int act_bits = 16;                   // 8: quantized activations (W8A8)
@@ -45,6 +46,7 @@ struct QuantizeOptions : CommonOptions {
 
 struct ConvertOptions : CommonOptions {
   std::string format, dtype, type, out;
+  uint64_t shard_bytes = 0;
   bool force = false, dry_run = false;
 };
 
@@ -57,6 +59,9 @@ struct BenchOptions : CommonOptions {
 
 struct EvalOptions : CommonOptions {
   std::string reference, text, data, save_completions, score_completions, protocol;
+  std::string ppl_protocol = "windows";  // or "llama.cpp"
+  bool resume = false;                   // take up what an interrupted run had generated
+  double equivalence_margin = -1;        // points; below 0: no test of equivalence
   std::vector<std::string> tasks, languages;
   int64_t ctx = 512, max_new_tokens = 0, samples_per_task = 1, batch = 0, limit = 0;
   std::vector<int64_t> pass_at{1};

@@ -79,6 +79,9 @@ void require_free_space(const std::string& path, uint64_t bytes);
 std::string human_bytes(uint64_t bytes);                // "14.7 MB" (decimal)
 std::string sha256_hex(std::string_view data);
 std::string sha256_file(const std::string& path);
+// The name of a model's folder. In the cache of the Hugging Face hub (.../models--org--name/snapshots/<commit>) that is
+// "name", not the commit.
+std::string model_folder_name(const std::string& folder);
 // The folder configs/ of the source tree or share/teeny of an installation, found from the executable's own place.
 std::string config_directory();
 

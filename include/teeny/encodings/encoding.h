@@ -45,5 +45,7 @@ class Encoding {
 std::shared_ptr<const Encoding> make_encoding(const EncodingSpec& spec);
 std::vector<EncodingSpec> conformance_specs();  // one representative of everything registered, for the conformance suite
 Tensor decode(const Weight& weight);            // (N, K) f32
+// compressed-tensors: zero points (N, G) uint8 as weight_zero_point stores them, int32 (ceil(N * bits / 32), G).
+Tensor pack_zero_points(const Tensor& zero, int bits);
 
 }  // namespace teeny

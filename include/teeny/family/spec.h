@@ -2,6 +2,7 @@
 // Tensor names are canonical: Hugging Face's, whatever file they come from (family/names.h maps GGUF's).
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,15 +57,34 @@ inline constexpr LinearSlot kLinears[] = {{"self_attn.q_proj", 0}, {"self_attn.k
 // Shape (N, K) of a linear of this model.
 std::pair<int64_t, int64_t> linear_shape(const ModelSpec& spec, std::string_view module);
 
+// How the modules that `targets` name are quantized: a config group of compressed-tensors, an override of GPTQ's `dynamic`.
+struct QuantScheme {
+  std::vector<std::string> targets;  // a module's name, "re:<regex>" (from the name's start), or a class: "Linear"
+  std::string format;                // compressed-tensors: "pack-quantized", "int-quantized"
+  int bits = 16;
+  int64_t group = -1;                // -1: one group a row (channel)
+  bool symmetric = true, desc_act = false;
+  bool tensor_scale = false;         // one scale for the whole weight
+  int act_bits = 16;                 // 8: the linear's input is rounded to int8
+  bool act_static = false, act_symmetric = true;
+  bool operator==(const QuantScheme&) const = default;
+};
+
 // What config.json:quantization_config (or quantize_config.json) says of a checkpoint.
 struct QuantConfig {
   std::string method;         // "", "gptq", "awq", "bitsandbytes", "compressed-tensors", "gguf"
-  int bits = 16;
+  int bits = 16;              // of most weights, like all of these
   int64_t group = -1;         // -1: one group a row (channel)
   bool symmetric = true, desc_act = false;
-  std::string format;         // "gptq", "gptq_v2", "gemm", "int8", "pack-quantized" ...
+  int act_bits = 16;
+  bool act_static = false;
+  std::string format;         // "gptq", "gptq_v2", "gemm", "int8", "nf4", "fp4", "pack-quantized" ...
+  std::vector<QuantScheme> schemes;  // where modules differ, or are chosen by target; in the file's order
+  std::vector<std::string> ignore;   // targets that are not quantized
   Json raw;                   // as read
 };
 QuantConfig read_quant_config(const TensorSource& source);
+// The scheme of one linear; nullopt: it is ignored or no target names it.
+std::optional<QuantScheme> scheme_of(const QuantConfig& quant, const std::string& module);
 
 }  // namespace teeny

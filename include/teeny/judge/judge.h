@@ -13,7 +13,7 @@
 namespace teeny {
 
 struct Problem {
-  std::string task_id, language;  // "python", "js"; a language without a runner is judged "not run"
+  std::string task_id, language;  // python cpp java cs ts js php sh; any other is judged "not run"
   std::string prompt, entry_point, test, canonical_solution;
   std::string prelude;            // put before the prompt (HumanEval-Mul's import helper); usually empty
   std::vector<std::string> stop_tokens;
@@ -28,10 +28,18 @@ std::vector<std::string> default_stops(std::string_view language);
 std::string cut_completion(std::string_view language, std::string_view completion,
                            const std::vector<std::string>& extra_stops = {});
 
+// Protocol `instruct`, the one of HumanEval-Mul's authors (DeepSeek-Coder): a fixed English instruction around the prompt
+// in a fenced block. From the answer: the first block of the language, no main program, without the end that the tests
+// bring. The result stands in place of the prompt (Job::whole).
+inline constexpr std::string_view kInstructProtocol = "instruct-1";  // changes when one of the two functions does
+std::string instruct_prompt(const Problem& problem);
+std::string extract_program(const Problem& problem, std::string_view answer);
+
 struct Job {
   Problem problem;
   std::string completion;
   bool cut = true;  // apply cut_completion with the problem's own stop tokens first
+  bool whole = false;  // the completion is the whole program and stands in place of the prompt (see extract_program)
 };
 
 // Verdict::category: "passed", "not run" (no interpreter, or the test itself cannot run: says nothing of the program),
@@ -74,6 +82,9 @@ struct SandboxInfo {
   Json self_test;    // {tier: {probe: "ok" | what happened}}: every tier tried
 };
 
+// {language: {paths, packages, problem}}: what is there, without running any of it. problem: "" when nothing is missing.
+Json judge_programs();
+
 class JudgeState;
 
 class Judge {
@@ -83,7 +94,11 @@ class Judge {
   Judge(const Judge&) = delete;
   Judge& operator=(const Judge&) = delete;
   SandboxInfo sandbox();  // runs the self-test on the first call (a second or less)
-  Json toolchains();      // {language: {state: "ok" | "not found", path, version}}
+  // {state: "ok" | "not found" | "unknown", path, version, with (more files), problem (what to do about it)}. The first
+  // call for a language runs its self-test: a right and a wrong program, compiled where the language is.
+  Json toolchain(std::string_view language);
+  Json toolchains();       // {language: toolchain} of all languages
+  Json used_toolchains();  // of those that were asked for or judged so far
   // One verdict per job, in order. Throws Device when there is no sandbox and accept_unsandboxed is false;
   // context gives progress and interruption. Not for several threads at once.
   std::vector<Verdict> run(const std::vector<Job>& jobs, const Context& context);

@@ -19,10 +19,15 @@ void mirror_lower(Tensor& square);                            // copies the lowe
 
 // Lower Cholesky factor of a symmetric (K, K) f32 matrix (lower triangle read); undefined result: not positive definite.
 Tensor fixed_cholesky(const Tensor& a);
+// The same into the lower triangle of `a` itself (K, K). Of the rest only tiles on the diagonal change, so that a symmetric
+// matrix with its diagonal_tiles() can be had back; false: not positive definite, the lower triangle is lost.
+bool cholesky_in_place(Tensor& a);
+Tensor diagonal_tiles(const Tensor& a);
+void restore_lower(Tensor& a, const Tensor& saved_diagonal_tiles);
 // U upper triangular with U^T U = inverse(H): what GPTQ walks along. Undefined: not positive definite.
 // With J the reversal of rows and columns: J H J = L L^T gives H = R R^T for the upper triangular R = J L J, so
 // inverse(H) = R^-T R^-1 and U = R^-1 = J L^-1 J: one factorisation and one triangular inverse.
 Tensor inverse_cholesky_upper(const Tensor& h);
-Tensor upper_from_reversed_factor(Tensor l);  // L of J H J -> U; give the only reference, so that its memory goes early
+Tensor upper_from_reversed_factor(const Tensor& l);  // L of J H J (lower triangle read) -> U
 
 }  // namespace teeny

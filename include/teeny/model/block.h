@@ -13,6 +13,8 @@ namespace teeny {
 struct Linear {
   Tensor weight;  // (N, K), compute dtype
   Tensor bias;    // (N), or undefined
+  int act_bits = 16;         // 8: the input is rounded to int8 first, as W8A8 runtimes do
+  Tensor input_scale, input_zero;  // (1) f32 with static activations; undefined: a scale per token
   Tensor operator()(const Tensor& x) const;  // (..., K) -> (..., N)
 };
 
@@ -50,6 +52,9 @@ struct Attend {
 // ends the pass there: what block_forward returns is then undefined.
 using Observer = std::function<bool(int input, const Tensor& x)>;
 
+// x (..., K) on the int8 grid that a runtime would multiply: round(x / scale + zero) in -128..127. Per token when `scale` is
+// undefined: absmax / 127.5 of each row, as compressed-tensors computes it.
+Tensor round_to_int8(const Tensor& x, const Tensor& scale, const Tensor& zero);
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps);
 // hidden (B, T, H) -> (B, T, H)
 Tensor block_forward(const ModelSpec& spec, const Block& block, int64_t layer, const Tensor& hidden, const Rope& rope, const Attend& attend,

@@ -22,6 +22,8 @@ class WeightLoader {
   std::optional<Tensor> bias(const std::string& module, int64_t N) const;  // f32
   Tensor vector(const std::string& name, int64_t size) const;              // norms: f32
   bool has(const std::string& canonical) const;
+  // The one tensor "<module>.weight" that holds the weight in canonical row order, or nullptr.
+  const TensorInfo* stored(const std::string& module) const;
   const QuantConfig& quant() const { return quant_; }
   // True when symmetric zero points say v2 although the label says v1, or the reverse: the tensors are trusted.
   bool label_contradicted() const { return label_contradicted_; }
@@ -29,8 +31,10 @@ class WeightLoader {
  private:
   const TensorInfo* find(const std::string& canonical) const;
   Weight from_gguf(const std::string& module, int64_t N, int64_t K) const;
-  QuantTensor packed(EncodingSpec spec, const std::string& module, int64_t N, int64_t K) const;
-  EncodingSpec gptq_spec(const std::string& module) const;
+  QuantTensor packed(const EncodingSpec& spec, const std::string& module, int64_t N, int64_t K) const;
+  QuantTensor bnb4(const EncodingSpec& spec, const std::string& module, int64_t N, int64_t K) const;
+  Tensor part(const TensorInfo& info, const EncodingPart& wanted) const;
+  Tensor substitute(const EncodingSpec& spec, const std::string& module, const EncodingPart& wanted, int64_t N, int64_t K) const;
 
   const TensorSource& source_;
   const ModelSpec& spec_;

@@ -14,7 +14,7 @@ struct PlannedTensor {
   std::string module;                // canonical: "model.layers.0.mlp.up_proj", or a vector's "model.norm.weight"
   bool weight = true;                // a 2-D weight (N, K); else a vector (norm, bias) of N numbers
   EncodingSpec encoding;
-  std::string method;                // "gptq", "awq", "rtn", "search", "plain"
+  std::string method;                // "gptq", "awq", "rtn", "search", "plain", "recode" (codes of the source, kept)
   int64_t N = 0, K = 1;
   std::vector<EncodingPart> parts;   // one file tensor each; suffix holds its complete name in the file
   uint64_t bytes = 0;
@@ -27,6 +27,10 @@ struct Plan {
   int bits = 16;
   int64_t group = -1;
   bool symmetric = true;
+  bool ordered = false;              // g_idx names groups that are not neighbours (desc_act)
+  int act_bits = 16;
+  bool act_static = false;
+  std::string origin;                // convert: the method that chose the codes which are kept; else empty
   bool calibrated = false;           // needs calibration data
   ContainerKind container = ContainerKind::Safetensors;
   std::string dtype;                 // of unquantized tensors in safetensors: "F16", "BF16", "F32"
@@ -36,6 +40,15 @@ struct Plan {
   uint64_t working_bytes = 0;        // host memory beyond mapped pages, an estimate: largest block and its statistics
   std::vector<std::pair<std::string, std::string>> runtimes;  // name -> "yes" or why not
 };
+
+// Encodings of the quantized weights with the modules that have each, the most used first; differences that no config
+// states (types of scales, versions of zero points) are left out. And the block linears that are not quantized.
+struct EncodingGroup {
+  EncodingSpec encoding;
+  std::vector<std::string> modules;
+};
+std::vector<EncodingGroup> encoding_groups(const Plan& plan);
+std::vector<std::string> plain_linears(const Plan& plan);
 
 inline constexpr const char* kRopeFreqs = "rope_freqs.weight";  // GGUF only: divisors of the rotary frequencies
 

@@ -22,6 +22,7 @@ struct GenerateParams {
   uint64_t seed = 0;               // sampling is keyed by (seed, prompt index, step): order and batch do not matter
   std::vector<std::string> stop;   // generation of a sequence ends when its text contains one of them
   int64_t batch = 0;               // sequences at a time; 0: chosen by the runner
+  std::vector<uint64_t> keys;      // stand in place of the prompt index in that key; empty: the index
 };
 
 struct Completion {

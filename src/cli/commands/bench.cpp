@@ -27,7 +27,7 @@ class Bench : public Command {
   int run(Options& o, Session& session) override {
     if (o.given("--fail-if-slower") && options_.baseline.empty()) throw usage_error("usage", "--fail-if-slower", "needs --baseline RESULT.json to compare with");
     options_.args = session.args();
-    options_.model = resolve_model(options_.model);
+    options_.model = resolve_model(options_.model, session.context());
     require_hardware(options_.hardware);
     require_file(options_.baseline, "--baseline");
     session.check_destinations();

@@ -16,14 +16,16 @@ class Eval : public Command {
     add_model_option(o, options_);
     o.text({"--reference"}, options_.reference, "MODEL", "model to compare with, usually the unquantized one", Takes::File);
     o.choices({"--tasks"}, options_.tasks, {"ppl", "kld", "humaneval", "humaneval-mul", "demo-code"}, "what to measure").shown_default = "ppl; with --reference ppl,kld";
-    o.choice({"--protocol"}, options_.protocol, {"base", "instruct"}, "how code prompts are put").shown_default = "base; instruct is not available in this version";
+    o.choice({"--protocol"}, options_.protocol, {"base", "instruct"}, "how code prompts are put").shown_default = "instruct when the model has a chat template, else base";
     o.group("Text");
     o.integer({"--ctx"}, options_.ctx, 2, 1 << 24, "tokens a window");
     o.text({"--text"}, options_.text, "FILE", "text for ppl and kld (.gz too)", Takes::File).shown_default = "the text that ships with the shipped model";
+    o.choice({"--ppl-protocol"}, options_.ppl_protocol, {"windows", "llama.cpp"}, "which tokens ppl and kld score: all of a window but its first, or its second half as llama-perplexity does");
     setup_code(o);
     o.group("Check");
     o.number({"--fail-if-loss"}, options_.fail_if_loss, 0, 100, "exit 5 when the loss against the reference surely exceeds this many points").shown_default.clear();
     o.number({"--require-loss-below"}, options_.require_loss_below, 0, 100, "exit 5 unless the loss is surely below this many points").shown_default.clear();
+    o.number({"--equivalence-margin"}, options_.equivalence_margin, 0, 100, "test whether the models differ by less than this many points (two one-sided tests)").shown_default.clear();
     add_device_options(o, options_);
   }
 
@@ -31,8 +33,8 @@ class Eval : public Command {
     const bool scores_only = !options_.score_completions.empty();
     check_combinations(o);
     options_.args = session.args();
-    if (!scores_only || o.given("--model")) options_.model = resolve_model(options_.model);
-    if (!options_.reference.empty()) options_.reference = resolve_model(options_.reference);
+    if (!scores_only || o.given("--model")) options_.model = resolve_model(options_.model, session.context());
+    if (!options_.reference.empty()) options_.reference = resolve_model(options_.reference, session.context());
     if (options_.tasks.empty() && !scores_only) options_.tasks = options_.reference.empty() ? std::vector<std::string>{"ppl"} : std::vector<std::string>{"ppl", "kld"};
     require_file(options_.text, "--text");
     require_file(options_.score_completions, "--score-completions");
@@ -56,6 +58,7 @@ class Eval : public Command {
     o.number({"--timeout"}, options_.timeout, 0, 86400, "seconds a program may run; 0: the task's own");
     o.text({"--save-completions"}, options_.save_completions, "FILE", "keep completions as JSON lines {task_id, completion}", Takes::File);
     o.text({"--score-completions"}, options_.score_completions, "FILE", "score such a file; needs no model", Takes::File);
+    o.flag({"--resume"}, options_.resume, "go on with the completions that an interrupted run of the same command has written");
     o.flag({"--i-accept-unsandboxed"}, options_.accept_unsandboxed, "run generated programs even where no sandbox works; recorded in the result");
   }
 

@@ -33,7 +33,7 @@ class Generate : public Command {
 
   int run(Options&, Session& session) override {
     options_.args = session.args();
-    options_.model = resolve_model(options_.model);
+    options_.model = resolve_model(options_.model, session.context());
     if (options_.prompt == "-") options_.prompt = read_prompt();
     if (options_.prompt.empty()) throw usage_error("usage", "--prompt", "is empty; give some text");
     session.check_destinations();

@@ -9,6 +9,7 @@
 #include "teeny/core/file.h"
 #include "teeny/family/describe.h"
 #include "teeny/family/tokenizer_source.h"
+#include "teeny/plan/runtimes.h"
 #include "teeny/record/record.h"
 
 namespace teeny::cli {
@@ -32,7 +33,7 @@ class Inspect : public Command {
 
   int run(Options&, Session& session) override {
     options_.args = session.args();
-    options_.model = resolve_model(options_.model);
+    options_.model = resolve_model(options_.model, session.context());
     session.check_destinations();
     RunRecord record("inspect", session.args(), session.common().seed);
     Context& context = session.context();
@@ -70,7 +71,7 @@ class Inspect : public Command {
       out["encodings"][name] = {{"tensors", use.tensors}, {"weights", use.weights}, {"bytes", use.bytes},
                                 {"bits_per_weight", use.weights > 0 ? Json(8.0 * double(use.bytes) / double(use.weights)) : Json()}};
     out["loaders"] = Json::array();
-    for (const auto& loader : judge_loaders(source, quant, spec))
+    for (const auto& loader : judge_runtimes(facts_of(source, quant, spec)))
       out["loaders"].push_back({{"runtime", loader.runtime}, {"loads", loader.loads}, {"why", loader.why}});
     out["spec"] = spec ? describe_spec(*spec) : Json();
     return out;

@@ -5,6 +5,7 @@
 #include "cli/render.h"
 #include "cli/resolve.h"
 #include "teeny/core/error.h"
+#include "teeny/core/file.h"
 
 namespace teeny::cli {
 namespace {
@@ -26,6 +27,7 @@ class Quantize : public Command {
     o.choice({"--format"}, options_.format, {"gptq", "gptq-v2", "awq", "compressed-tensors", "bitsandbytes", "gguf", "safetensors"}, "how the result is stored")
         .shown_default = "what the method's users load: gptq, awq, bitsandbytes, gguf ...";
     o.text({"--out"}, options_.out, "PATH", "where the result goes", Takes::Directory).shown_default = "./<model>-<method>-<bits>bit...";
+    o.bytes({"--max-shard-size"}, options_.shard_bytes, "most bytes a file of the result, like 5GB").shown_default = "5GB; GGUF: one file";
     o.flag({"--force"}, options_.force, "replace an existing output");
     o.flag({"--dry-run"}, options_.dry_run, "print the plan, write nothing");
     o.flag({"--resume"}, options_.resume, "continue an interrupted run; the result is bit-identical");
@@ -47,7 +49,10 @@ class Quantize : public Command {
       throw input_error("quantize", "--importance", "is used by --method gguf only in this version; {} takes --calibration", options_.method);
     warn_of_idle_options(o, session.context());
     options_.args = session.args();
-    options_.model = resolve_model(options_.model);
+    // Before a download that may take hours.
+    if (!options_.dry_run && !options_.out.empty() && !path_exists(options_.model)) check_output({options_.out, options_.force || options_.resume, {}});
+    options_.model = resolve_model(options_.model, session.context(), options_.dry_run);
+    options_.calibration = resolve_calibration(options_.calibration, session.context());
     check_files();
     RunRecord record("quantize", session.args(), session.common().seed);
     const Plan plan = plan_quantize(options_);
@@ -56,15 +61,16 @@ class Quantize : public Command {
     const auto render = [&](const Json& r) { return render_quantize(r, session.colour()); };
     if (options_.dry_run) return session.deliver(planned_record(record, plan, options_, session.context()), render);
     check_output({options_.out, options_.force || options_.resume, inputs()});
-    const int code = session.deliver(session.engine().quantize(options_, session.context()), render);
-    run_afterwards(session);
+    const Json record_written = session.engine().quantize(options_, session.context());
+    const int code = session.deliver(record_written, render);
+    run_afterwards(session, record_written["model"]["path"]);
     return code;
   }
 
  private:
   void setup_calibration(Options& o) {
     o.group("Calibration");
-    o.text({"--calibration"}, options_.calibration, "FILE|self", "text or jsonl (.gz too), or text that the model writes itself", Takes::File).shown_default =
+    o.text({"--calibration"}, options_.calibration, "FILE|self", "text or jsonl (.gz too), a hub's data set file (org/name:path), or text that the model writes itself", Takes::File).shown_default =
         "the text that ships with the shipped model; self for others";
     o.integer({"--samples"}, options_.samples, 1, 1 << 24, "samples of the calibration text");
     o.integer({"--seq-len"}, options_.seq_len, 1, 1 << 24, "tokens a sample");
@@ -131,7 +137,7 @@ class Quantize : public Command {
     if (!options_.save_importance.empty()) require_writable(options_.save_importance, "--save-importance");
   }
 
-  void run_afterwards(Session& session) const {
+  void run_afterwards(Session& session, const std::string& written) const {
     const auto follow = [&](const Json& record, auto render) {
       session.keep(record);
       if (!session.json_to_stdout()) write_stdout(fmt::format("\n{}", render(record, session.colour())));
@@ -141,13 +147,13 @@ class Quantize : public Command {
     if (benchmark_) {
       BenchOptions bench;
       static_cast<CommonOptions&>(bench) = options_;
-      bench.model = options_.out;
+      bench.model = written;
       follow(session.engine().bench(bench, session.context()), render_bench);
     }
     if (humaneval_) {
       EvalOptions eval;
       static_cast<CommonOptions&>(eval) = options_;
-      eval.model = options_.out;
+      eval.model = written;
       eval.tasks = {"humaneval"};
       follow(session.engine().eval(eval, session.context()), render_eval);
     }

@@ -52,6 +52,7 @@ struct GgufLayout {
   std::vector<uint64_t> offsets;
   uint64_t file_bytes = 0;
 };
-GgufLayout layout_gguf(const GgufMetadata& metadata, const std::vector<TensorSpec>& tensors, std::string_view subject);
+// `part`: keys that describe this file (split.*); such keys of `metadata` belong to another file and are left out.
+GgufLayout layout_gguf(const GgufMetadata& metadata, const std::vector<TensorSpec>& tensors, std::string_view subject, const GgufMetadata& part = {});
 
 }  // namespace teeny

@@ -85,45 +85,81 @@ void append_value(std::string& out, const std::string& key, const GgufValue& val
 // Facts of the file that was read, not of the model: a copied value would be wrong here.
 bool belongs_to_file(const std::string& key) { return key == "general.alignment" || key.starts_with("split."); }
 
+// Tensors of each part, in order: a part is closed before it would exceed `part_bytes`.
+std::vector<std::vector<TensorSpec>> cut_parts(const std::vector<TensorSpec>& tensors, uint64_t part_bytes) {
+  std::vector<std::vector<TensorSpec>> parts(1);
+  uint64_t bytes = 0;
+  for (const auto& tensor : tensors) {
+    const uint64_t size = tensor.bytes();
+    if (part_bytes && !parts.back().empty() && (size > part_bytes || bytes > part_bytes - size)) {
+      parts.emplace_back();
+      bytes = 0;
+    }
+    bytes += size;
+    parts.back().push_back(tensor);
+  }
+  return parts;
+}
+
+GgufMetadata part_keys(size_t number, size_t count, size_t tensors) {
+  GgufMetadata keys;
+  if (count == 1) return keys;
+  keys.set("split.no", {kGgufU16, 0, int64_t(number)});
+  keys.set("split.count", {kGgufU16, 0, int64_t(count)});
+  keys.set("split.tensors.count", {kGgufI32, 0, int64_t(tensors)});
+  return keys;
+}
+
 class GgufSink : public TensorSink {
  public:
-  GgufSink(const std::string& path, const GgufMetadata& metadata, const std::vector<TensorSpec>& tensors) : file_(path) {
-    const auto layout = layout_gguf(metadata, tensors, path);
-    require_free_space(path, layout.file_bytes);
-    for (size_t i = 0; i < tensors.size(); ++i) progress_.plan(tensors[i].name, {0, layout.offsets[i], tensors[i].bytes()});
-    file_.write(layout.header);
-    // The padding after the last tensor; the gaps between tensors become zeros because the file is new.
-    if (!tensors.empty()) {
-      const auto end = layout.offsets.back() + tensors.back().bytes();
-      const std::vector<std::byte> zeros(size_t(layout.file_bytes - end));
-      file_.write_at(end, zeros);
+  GgufSink(const std::string& path, const GgufMetadata& metadata, const std::vector<TensorSpec>& tensors, uint64_t part_bytes) {
+    const auto parts = cut_parts(tensors, part_bytes);
+    const auto paths = gguf_part_paths(path, tensors, part_bytes);
+    std::vector<GgufLayout> layouts;
+    uint64_t total = 0;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      layouts.push_back(layout_gguf(i == 0 ? metadata : GgufMetadata(), parts[i], path, part_keys(i, parts.size(), tensors.size())));
+      total += layouts.back().file_bytes;
     }
+    require_free_space(path, total);
+    for (size_t i = 0; i < parts.size(); ++i) open_part(paths[i], i, parts[i], layouts[i]);
   }
   void put(const std::string& name, std::span<const std::byte> bytes, uint64_t offset) override {
-    file_.write_at(progress_.claim(name, bytes.size(), offset).offset, bytes);
+    const auto place = progress_.claim(name, bytes.size(), offset);
+    files_[place.file]->write_at(place.offset, bytes);
   }
   void finish() override {
     progress_.finish();
-    file_.commit();
+    for (auto file = files_.rbegin(); file != files_.rend(); ++file) (*file)->commit();
   }
 
  private:
-  OutputFile file_;
+  void open_part(const std::string& path, size_t number, const std::vector<TensorSpec>& tensors, const GgufLayout& layout) {
+    for (size_t i = 0; i < tensors.size(); ++i) progress_.plan(tensors[i].name, {number, layout.offsets[i], tensors[i].bytes()});
+    files_.push_back(std::make_unique<OutputFile>(path));
+    files_.back()->write(layout.header);
+    if (tensors.empty()) return;
+    // The padding after the last tensor; the gaps between tensors become zeros because the file is new.
+    const auto end = layout.offsets.back() + tensors.back().bytes();
+    files_.back()->write_at(end, std::vector<std::byte>(size_t(layout.file_bytes - end)));
+  }
+  std::vector<std::unique_ptr<OutputFile>> files_;
   SinkProgress progress_;
 };
 
 }  // namespace
 
-GgufLayout layout_gguf(const GgufMetadata& metadata, const std::vector<TensorSpec>& tensors, std::string_view subject) {
+GgufLayout layout_gguf(const GgufMetadata& metadata, const std::vector<TensorSpec>& tensors, std::string_view subject, const GgufMetadata& part) {
   GgufLayout layout;
   std::string& out = layout.header;
   out = "GGUF";
   append(out, uint32_t(3));
   append(out, uint64_t(tensors.size()));
   const auto& entries = metadata.entries();
-  append(out, uint64_t(std::count_if(entries.begin(), entries.end(), [](const auto& entry) { return !belongs_to_file(entry.first); })));
+  append(out, uint64_t(std::count_if(entries.begin(), entries.end(), [](const auto& entry) { return !belongs_to_file(entry.first); })) + part.entries().size());
   for (const auto& [key, value] : entries)
     if (!belongs_to_file(key)) append_value(out, key, value);
+  for (const auto& [key, value] : part.entries()) append_value(out, key, value);
   uint64_t offset = 0;
   for (const auto& tensor : tensors) {
     if (tensor.name.empty() || tensor.name.size() > kGgufMaxTensorName || tensor.shape.size() > kGgufMaxDims)
@@ -150,8 +186,17 @@ GgufLayout layout_gguf(const GgufMetadata& metadata, const std::vector<TensorSpe
   return layout;
 }
 
-std::unique_ptr<TensorSink> create_gguf_sink(const std::string& path, const GgufMetadata& metadata, const std::vector<TensorSpec>& tensors) {
-  return std::make_unique<GgufSink>(path, metadata, tensors);
+std::vector<std::string> gguf_part_paths(const std::string& path, const std::vector<TensorSpec>& tensors, uint64_t part_bytes) {
+  const size_t count = cut_parts(tensors, part_bytes).size();
+  if (count == 1) return {path};
+  const std::string prefix = path.ends_with(".gguf") ? path.substr(0, path.size() - 5) : path;
+  std::vector<std::string> paths;
+  for (size_t i = 0; i < count; ++i) paths.push_back(fmt::format("{}-{:05}-of-{:05}.gguf", prefix, i + 1, count));
+  return paths;
+}
+
+std::unique_ptr<TensorSink> create_gguf_sink(const std::string& path, const GgufMetadata& metadata, const std::vector<TensorSpec>& tensors, uint64_t part_bytes) {
+  return std::make_unique<GgufSink>(path, metadata, tensors, part_bytes);
 }
 
 }  // namespace teeny

@@ -95,6 +95,17 @@ std::unique_ptr<TensorSource> open_safetensors_file(const std::string& path) {
   return source;
 }
 
+std::unique_ptr<TensorSource> open_config(const std::string& directory) {
+  auto source = std::make_unique<SourceBuilder>(ContainerKind::Safetensors, directory);
+  read_config(*source, directory);
+  if (source->config().is_null()) throw_no_model(directory);
+  return source;
+}
+
+bool has_config_only(const std::string& path) {
+  return is_directory(path) && path_exists(path_join(path, "config.json")) && files_ending(path, ".safetensors").empty() && !path_exists(path_join(path, kIndex));
+}
+
 std::unique_ptr<TensorSource> open_safetensors_directory(const std::string& path) {
   auto source = std::make_unique<SourceBuilder>(ContainerKind::Safetensors, path);
   read_config(*source, path);

@@ -30,14 +30,14 @@ class AwqEncoding : public Encoding {
   int64_t block_cols(int64_t K) const override { return spec().group > 0 ? spec().group : K; }
 
   Grid fit(const Tensor& w, const FitOptions& options) const override {
-    return fit_affine(w, {4, block_cols(w.size(1)), spec().symmetric, 0, spec().tensor_scale}, options);
+    return fit_affine(w, {4, block_cols(w.size(1)), spec().symmetric, 0, spec().tensor_scale, scale_type(spec())}, options);
   }
 
   QuantTensor pack(const Levels& levels, const Grid& grid) const override {
     return {spec(), levels.q.size(0), levels.q.size(1),
             {{"qweight", pack_awq(levels.q.t().contiguous())},
              {"qzeros", pack_awq(grid.zero.to(at::kByte).t().contiguous())},
-             {"scales", to_stored_half(grid.scale, spec()).t().contiguous()}}};
+             {"scales", to_stored(grid.scale, spec()).t().contiguous()}}};
   }
 
   Quantized unpack(const QuantTensor& packed) const override {

@@ -29,14 +29,14 @@ Grid grid_of(const Range& range, const AffineShape& shape) {
   Grid grid;
   grid.group = shape.group;
   grid.hi = hi;
-  grid.scale = ((range.high - range.low) / hi).to(at::kHalf).to(at::kFloat);
+  grid.scale = ((range.high - range.low) / hi).to(shape.scale_type).to(at::kFloat);
   if (shape.symmetric)
     grid.zero = at::full_like(grid.scale, double(1 << (shape.bits - 1)));
   else {
     grid.zero = at::where(grid.scale > 0, at::round(-range.low / grid.scale), at::zeros_like(grid.scale)).clamp_(0, hi);
     if (shape.zero_min > 0) {  // a zero point that cannot be stored moves up, and the steps widen so that the top still fits
       const Tensor moved = grid.zero < shape.zero_min;
-      const Tensor wider = (range.high / (hi - shape.zero_min)).to(at::kHalf).to(at::kFloat);
+      const Tensor wider = (range.high / (hi - shape.zero_min)).to(shape.scale_type).to(at::kFloat);
       grid.scale = at::where(moved, at::maximum(wider, grid.scale), grid.scale);
       grid.zero.clamp_min_(shape.zero_min);
     }
@@ -133,11 +133,76 @@ Tensor unpack_bits(const Tensor& words, int bits, int64_t rows) {
   return codes;
 }
 
-Tensor to_stored_half(const Tensor& scale, const EncodingSpec& spec) {
-  Tensor half = scale.to(at::kHalf);
-  if (!half.isfinite().all().item<bool>())
-    throw input_error("encoding", spec.name(), "a scale is beyond fp16's 65504; the weights are too large for this format");
-  return half;
+Tensor pack_rows(const Tensor& codes, int bits) {
+  const int64_t R = codes.size(0), C = codes.size(1), W = (C * bits + 31) / 32;
+  TEENY_ASSERT(codes.scalar_type() == at::kByte && bits >= 1 && bits <= 8);
+  const Tensor source = codes.contiguous();
+  Tensor words = at::empty({R, W}, at::kInt);
+  const uint8_t* in = source.const_data_ptr<uint8_t>();
+  auto* out = reinterpret_cast<uint32_t*>(words.mutable_data_ptr<int32_t>());
+  at::parallel_for(0, R, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      uint64_t pending = 0;
+      int filled = 0;
+      uint32_t* row = out + r * W;
+      for (int64_t c = 0; c < C; ++c) {
+        pending |= uint64_t(in[r * C + c]) << filled;
+        filled += bits;
+        if (filled < 32) continue;
+        *row++ = uint32_t(pending);
+        pending >>= 32, filled -= 32;
+      }
+      if (filled > 0) *row = uint32_t(pending);
+    }
+  });
+  return words;
+}
+
+Tensor unpack_rows(const Tensor& words, int bits, int64_t cols) {
+  const int64_t R = words.size(0), W = words.size(1);
+  TEENY_ASSERT(words.scalar_type() == at::kInt && W == (cols * bits + 31) / 32);
+  const Tensor source = words.contiguous();
+  Tensor codes = at::empty({R, cols}, at::kByte);
+  const auto* in = reinterpret_cast<const uint32_t*>(source.const_data_ptr<int32_t>());
+  uint8_t* out = codes.mutable_data_ptr<uint8_t>();
+  const uint32_t mask = (1u << bits) - 1;
+  at::parallel_for(0, R, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      uint64_t pending = 0;
+      int filled = 0;
+      const uint32_t* row = in + r * W;
+      for (int64_t c = 0; c < cols; ++c) {
+        if (filled < bits) pending |= uint64_t(*row++) << filled, filled += 32;
+        out[r * cols + c] = uint8_t(pending & mask);
+        pending >>= bits, filled -= bits;
+      }
+    }
+  });
+  return codes;
+}
+
+at::ScalarType scale_type(const EncodingSpec& spec) {
+  switch (spec.scale_dtype) {
+    case DType::F16: return at::kHalf;
+    case DType::BF16: return at::kBFloat16;
+    case DType::F32: return at::kFloat;
+    default: throw Error(ErrorKind::Bug, "encoding", spec.name(), fmt::format("scales of type {} are not known", name_of(spec.scale_dtype)));
+  }
+}
+
+Tensor to_stored(const Tensor& scale, const EncodingSpec& spec) {
+  Tensor stored = scale.to(scale_type(spec));
+  if (!stored.isfinite().all().item<bool>())
+    throw input_error("encoding", spec.name(), "a scale is beyond what {} can hold; the weights are too large for this format", name_of(spec.scale_dtype));
+  return stored;
+}
+
+Tensor group_order(const Tensor& g_idx, int64_t group, int64_t G, const EncodingSpec& spec) {
+  const Tensor order = g_idx.to(at::kLong);
+  if (order.equal(at::arange(order.size(0), at::kLong).div(group, "floor"))) return {};
+  if (order.min().item<int64_t>() < 0 || order.max().item<int64_t>() >= G)
+    throw input_error("encoding", spec.name(), "g_idx names a group outside 0..{}; the file is damaged", G - 1);
+  return order;
 }
 
 }  // namespace teeny

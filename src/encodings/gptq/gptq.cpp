@@ -1,7 +1,6 @@
 // GPTQ checkpoint layout, v1 and v2: qweight packed along K, qzeros along N (v1 stores zero - 1), scales fp16 (G, N), g_idx.
 #include "encodings/common/affine.h"
 #include "encodings/registry.h"
-#include "teeny/core/error.h"
 
 namespace teeny {
 namespace {
@@ -13,18 +12,19 @@ class GptqEncoding : public Encoding {
   int64_t block_cols(int64_t K) const override { return spec().group > 0 ? spec().group : K; }
 
   Grid fit(const Tensor& w, const FitOptions& options) const override {
-    return fit_affine(w, {spec().bits, block_cols(w.size(1)), spec().symmetric, spec().symmetric ? 0 : spec().zero_offset, spec().tensor_scale}, options);
+    return fit_affine(w, {spec().bits, block_cols(w.size(1)), spec().symmetric, spec().symmetric ? 0 : spec().zero_offset, spec().tensor_scale, scale_type(spec())}, options);
   }
 
   // levels (N, K), grid.scale and grid.zero (N, G)
   QuantTensor pack(const Levels& levels, const Grid& grid) const override {
     const int64_t N = levels.q.size(0), K = levels.q.size(1), group = block_cols(K);
-    const Tensor zeros = (grid.zero - spec().zero_offset).to(at::kByte);  // (N, G)
+    // v1's zero point 0 becomes all ones, as in files that have it; fit() never gives one.
+    const Tensor zeros = (grid.zero - spec().zero_offset).remainder(double(1 << spec().bits)).to(at::kByte);  // (N, G)
     const Tensor g_idx = grid.g_idx.defined() ? grid.g_idx.to(at::kInt) : at::arange(K, at::kLong).div(group, "floor").to(at::kInt);
     return {spec(), N, K,
             {{"qweight", pack_bits(levels.q.t(), spec().bits)},
              {"qzeros", pack_bits(zeros, spec().bits).t().contiguous()},
-             {"scales", to_stored_half(grid.scale, spec()).t().contiguous()},
+             {"scales", to_stored(grid.scale, spec()).t().contiguous()},
              {"g_idx", g_idx}}};
   }
 
@@ -36,12 +36,7 @@ class GptqEncoding : public Encoding {
     const Tensor stored = unpack_bits(packed.part("qzeros").t().contiguous(), spec().bits, packed.N);  // (N, G)
     // v1 readers add one and keep `bits` bits: a stored field of all ones means zero point 0.
     grid.zero = (stored.to(at::kFloat) + spec().zero_offset).fmod_(grid.hi + 1);
-    const Tensor g_idx = packed.part("g_idx").to(at::kLong);
-    if (!g_idx.equal(at::arange(packed.K, at::kLong).div(grid.group, "floor"))) {
-      if (g_idx.min().item<int64_t>() < 0 || g_idx.max().item<int64_t>() >= grid.scale.size(1))
-        throw input_error("encoding", spec().name(), "g_idx names a group outside 0..{}; the file is damaged", grid.scale.size(1) - 1);
-      grid.g_idx = g_idx;
-    }
+    grid.g_idx = group_order(packed.part("g_idx"), grid.group, grid.scale.size(1), spec());
     return {{unpack_bits(packed.part("qweight"), spec().bits, packed.K).t().contiguous()}, grid};
   }
 };
@@ -59,7 +54,7 @@ std::vector<EncodingSpec> gptq_examples() {
     for (const bool symmetric : {true, false})
       for (const int zero_offset : {1, 0})
         for (const int64_t group : {int64_t(128), int64_t(32), int64_t(-1)})
-          all.push_back({EncodingKind::Gptq, DType::F32, bits, group, symmetric, zero_offset, false});
+          all.push_back({EncodingKind::Gptq, DType::F32, bits, group, symmetric, zero_offset});
   all.push_back({EncodingKind::Gptq, DType::F32, 4, -1, true, 1, true});
   return all;
 }

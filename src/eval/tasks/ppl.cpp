@@ -54,8 +54,10 @@ Json ppl_comparison(const std::string& reference, const TextPass& pass) {
   const auto difference = [&](double log) { return reference_value * std::expm1(log); };
   Interval95 ci95;
   if (log_ratio.ci95) ci95 = {difference(log_ratio.ci95->first), difference(log_ratio.ci95->second)};
+  const auto ratio = detectable_by(log_ratio);
+  const Json detectable = ratio ? Json(difference(*ratio)) : Json(nullptr);
   return {{"reference", reference}, {"task", "ppl"}, {"difference", difference(log_ratio.mean)}, {"ci95", interval_json(ci95)}, {"test", "paired-bootstrap"},
-          {"p", nullptr}, {"p_holm", nullptr}, {"gained", Json::array()}, {"lost", Json::array()}, {"detectable_difference", nullptr}, {"n", ours.size()},
+          {"p", number_json(log_ratio.p)}, {"p_holm", nullptr}, {"gained", Json::array()}, {"lost", Json::array()}, {"detectable_difference", detectable}, {"n", ours.size()},
           {"details", {{"reference_value", reference_value}, {"log_ratio", log_ratio.mean}, {"log_ratio_ci95", interval_json(log_ratio.ci95)}, {"units", "windows"}}}};
 }
 }  // namespace

@@ -9,18 +9,16 @@
 namespace teeny {
 namespace {
 
-// Damping first, then a floor under the diagonal; what was needed is reported. `h`: rows and columns in reverse order, lower
-// triangle read; consumed. Undefined result: nothing helped.
+// Damping first, then a floor under the diagonal; what was needed is reported. `h`: symmetric, rows and columns in reverse
+// order; consumed (it is as large as anything in memory here, so the factor takes its place). Undefined result: nothing helped.
 Tensor factor_with_ladder(Tensor h, double damp, double* used) {
-  const Tensor diagonal = h.diagonal().clone();
+  const Tensor diagonal = h.diagonal().clone(), tiles = diagonal_tiles(h);
+  bool fresh = true;
   const double mean = diagonal.mean().item<double>(), top = diagonal.max().item<double>();
   const auto attempt = [&](const Tensor& damped) {
+    if (!std::exchange(fresh, false)) restore_lower(h, tiles);
     h.diagonal().copy_(damped);
-    Tensor l = fixed_cholesky(h);
-    if (!l.defined()) return Tensor();
-    const Tensor u = upper_from_reversed_factor(std::move(l));
-    if (u.defined()) h = Tensor();
-    return u;
+    return cholesky_in_place(h) ? upper_from_reversed_factor(h) : Tensor();
   };
   std::vector<double> ladder = {damp};
   for (int i = 1; i <= 6; ++i) ladder.push_back(damp + 0.01 * i);

@@ -49,7 +49,7 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Input, Refusals,
     testing::Values(Refusal{{"inspect", "--model", "no-such-thing"}, 3, "no such file or directory"}, Refusal{{"inspect", "--model", "teeny-demo-7n"}, 3, "did you mean teeny-demo-7m?"},
-                    Refusal{{"bench", "--model", "Qwen/Qwen2.5-14B-Instruct@main"}, 3, "hf download Qwen/Qwen2.5-14B-Instruct --revision main"},
+                    Refusal{{"bench", "--model", "runs/absent.gguf"}, 3, "an id of the Hugging Face hub (org/name)"},
                     Refusal{{"quantize", "--method", "rtn", "--bits", "5"}, 3, "nearest"}, Refusal{{"quantize", "--method", "gguf", "--bits", "7"}, 3, "nearest"},
                     Refusal{{"quantize", "--method", "gptq", "--calibration", "absent.txt"}, 3, "absent.txt: no such file"},
                     Refusal{{"quantize", "--method", "gptq", "--group", "100"}, 3, "100"}, Refusal{{"eval", "--data", "absent.jsonl"}, 3, "absent.jsonl"}));
@@ -57,7 +57,7 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     NotAvailableYet, Refusals,
     testing::Values(Refusal{{"quantize", "--method", "gptq", "--target-bpw", "4.5"}, 3, "not available in this version"}, Refusal{{"quantize", "--method", "gptq", "--target-size", "9GB"}, 3, "not available"},
-                    Refusal{{"quantize", "--method", "gptq", "--act-bits", "8"}, 3, "not available"}, Refusal{{"quantize", "--method", "gptq", "--sparsity", "2:4"}, 3, "not available"},
+                    Refusal{{"quantize", "--method", "int8", "--act-bits", "8", "--act", "static"}, 3, "not available"}, Refusal{{"quantize", "--method", "gptq", "--act-bits", "8"}, 3, "int8 activations go with --bits 8"}, Refusal{{"quantize", "--method", "gptq", "--sparsity", "2:4"}, 3, "not available"},
                     Refusal{{"bench", "--tensor-parallel", "2"}, 3, "not available"}, Refusal{{"bench", "--gpu-layers", "7"}, 3, "not available"}));
 
 TEST(Parse, HandsTheEngineWhatWasTyped) {
@@ -148,7 +148,7 @@ TEST(Help, HasTheFixedNames) {
       {"convert", {"--model", "--format", "--dtype", "--type", "--out", "--dry-run"}},
       {"bench", {"--prompt", "--generate", "--depth", "--batch", "--repetitions", "--warmup", "--device", "--threads", "--gpu-layers", "--tensor-parallel", "--hw", "--baseline", "--fail-if-slower"}},
       {"eval", {"--tasks", "--reference", "--ctx", "--text", "--languages", "--samples-per-task", "--pass-at", "--temperature", "--seed", "--max-new-tokens", "--batch", "--limit", "--data", "--timeout",
-                "--save-completions", "--score-completions", "--protocol", "--fail-if-loss", "--require-loss-below", "--i-accept-unsandboxed"}},
+                "--save-completions", "--score-completions", "--protocol", "--ppl-protocol", "--resume", "--fail-if-loss", "--require-loss-below", "--equivalence-margin", "--i-accept-unsandboxed"}},
       {"report", {"--out", "--comparison-type"}},
       {"generate", {"--prompt", "--chat", "--max-new-tokens", "--temperature", "--top-p", "--seed", "--gpu-layers"}},
       {"inspect", {"--model", "--verify"}},

@@ -192,6 +192,34 @@ TEST(GgufSink, RoundTrip) {
   EXPECT_EQ(sha256_file(path), sha256_file(dir.path("n.gguf")));
 }
 
+TEST(GgufSink, PartsAsLlamaCppSplits) {
+  TempDir dir;
+  std::vector<TensorSpec> tensors;
+  for (int i = 0; i < 7; ++i) tensors.push_back({fmt::format("t{}", i), DType::F32, {i == 3 ? 100 : 10}});
+  GgufMetadata metadata;
+  metadata.set_string("general.architecture", "qwen2");
+  const auto paths = gguf_part_paths(dir.path("m.gguf"), tensors, 90);
+  ASSERT_EQ(paths.size(), 5u);
+  EXPECT_EQ(paths[0], dir.path("m-00001-of-00005.gguf"));
+  auto sink = create_gguf_sink(dir.path("m.gguf"), metadata, tensors, 90);
+  put_all(*sink, tensors);
+  for (const auto& path : paths) EXPECT_FALSE(path_exists(path));
+  sink->finish();
+  for (const auto& path : {paths[0], paths[4]}) {
+    const auto source = open_source(path);
+    expect_all(*source, tensors);
+    EXPECT_EQ(source->files().size(), 5u);
+    EXPECT_EQ(source->gguf()->string("general.architecture"), "qwen2");
+    EXPECT_EQ(source->gguf()->find("split.count")->type, 2u);  // u16
+    EXPECT_EQ(source->gguf()->integer("split.tensors.count"), 7);
+  }
+  EXPECT_EQ(gguf_part_paths(dir.path("m.gguf"), tensors, 0), std::vector<std::string>{dir.path("m.gguf")});
+  EXPECT_EQ(gguf_part_paths(dir.path("m.gguf"), tensors, 640), std::vector<std::string>{dir.path("m.gguf")});
+  // Written again as one file, the keys of the split are gone.
+  create_gguf_sink(dir.path("one.gguf"), *open_source(paths[0])->gguf(), {})->finish();
+  EXPECT_EQ(open_source(dir.path("one.gguf"))->gguf()->find("split.count"), nullptr);
+}
+
 TEST(GgufMetadata, TypesAreChecked) {
   const GgufMetadata m = rich_metadata();
   EXPECT_EQ(m.integer("absent"), std::nullopt);

@@ -133,7 +133,7 @@ TEST_F(CodeTasks, DemoCodeRunsTheLanguagesThatCanRun) {
   EXPECT_EQ(tasks[0]["value"], 0.0);
   EXPECT_EQ(tasks[0]["details"]["max_new_tokens"], 96);
   EXPECT_EQ(tasks[1]["name"], "demo-code-javascript");
-  EXPECT_TRUE(tasks[1]["not_run"].get<std::string>().starts_with("no interpreter for js"));
+  EXPECT_TRUE(tasks[1]["not_run"].get<std::string>().starts_with("no tools for js"));
   EXPECT_EQ(record["eval"]["errors"]["empty or truncated completion"], 4);
 }
 
@@ -187,7 +187,87 @@ TEST_F(CodeTasks, AbsentDataAndTasksAreSaid) {
   options.data = folder + "/nowhere";
   EXPECT_NE(error_of(ErrorKind::Input).find("nowhere"), std::string::npos);
   options.protocol = "instruct";
-  EXPECT_NE(error_of(ErrorKind::Input).find("not available in this version"), std::string::npos);
+  options.data = file("again.jsonl", dump_json({{"task_id", "T/0"}, {"prompt", "def f():\n"}, {"entry_point", "f"}, {"test", "def check(c):\n    pass\n"}}, -1));
+  EXPECT_NE(error_of(ErrorKind::Input).find("has no chat template"), std::string::npos);
+}
+
+// A file that says so holds answers of a chat model: their code is what is judged.
+TEST_F(CodeTasks, SavedAnswersAreReadAsSuch) {
+  std::string lines;
+  for (int i = 0; i < 2; ++i)
+    lines += dump_json({{"task_id", "T/" + std::to_string(i)}, {"completion", "So:\n```python\ndef f" + std::to_string(i) + "():\n    return 5\n```\n"}, {"protocol", "instruct"}}, -1);
+  options.score_completions = file("answers.jsonl", lines);
+  const Json task = run()["eval"]["tasks"][0];
+  EXPECT_EQ(task["details"]["instruct"], true);
+  EXPECT_TRUE(task["details"]["protocol"].get<std::string>().starts_with("instruct:"));
+  EXPECT_EQ(judged.at(0).completion, "def f0():\n    return 5\n");
+  EXPECT_TRUE(judged.at(0).whole);
+  EXPECT_FALSE(judged.at(0).cut);
+  options.protocol = "base";
+  judged.clear();
+  EXPECT_EQ(run()["eval"]["tasks"][0]["details"]["instruct"], false);
+  EXPECT_FALSE(judged.at(0).whole);
+}
+
+TEST_F(CodeTasks, AnInterruptedRunGoesOn) {
+  int generated = 0;
+  prepare = [&](const std::string&, testing::FakeRunner& r) {
+    for (int i = 0; i < 10; ++i) r.answers["def f" + std::to_string(i) + "():\n"] = "    return " + std::to_string(i) + "\n";
+    r.total = &generated;
+    r.stop_after = generated ? -1 : 4;  // the first run is interrupted after four completions
+  };
+  Context context;
+  EXPECT_THROW(run_eval_with(options, context, services), std::exception);
+  EXPECT_EQ(generated, 4);
+  options.resume = true;
+  const Json record = run();
+  EXPECT_EQ(generated, 10);
+  EXPECT_EQ(record["eval"]["tasks"][0]["value"], 1.0);
+  EXPECT_EQ(record["eval"]["tasks"][0]["n"], 10);
+  run();  // nothing was left: all are generated again
+  EXPECT_EQ(generated, 20);
+  for (const auto& entry : std::filesystem::directory_iterator(folder + "/cache/eval")) EXPECT_EQ(entry.path().string().find("unfinished"), std::string::npos);
+}
+
+TEST_F(CodeTasks, EquivalenceIsTestedWhenAMarginIsGiven) {
+  options.reference = "reference";
+  options.equivalence_margin = 50;
+  right = 9;
+  const Json same = run()["eval"]["comparison"][0]["details"]["equivalence"];
+  EXPECT_DOUBLE_EQ(same["margin"], 0.5);
+  EXPECT_EQ(same["equivalent"], true);  // z = sqrt(10 * 0.5 / 0.5)
+  EXPECT_NEAR(same["p"].get<double>(), 0.5 * std::erfc(std::sqrt(10 / 2.0)), 1e-12);
+  right = 3;
+  EXPECT_EQ(run()["eval"]["comparison"][0]["details"]["equivalence"]["equivalent"], false);
+}
+
+TEST_F(CodeTasks, ErrorsByCategoryAndProblem) {
+  const Json details = run()["eval"]["tasks"][0]["details"];
+  EXPECT_EQ(details["errors"], Json({{"wrong answer", 4}}));
+  EXPECT_EQ(details["problems_by_error"], Json({{"wrong answer", {"T/6", "T/7", "T/8", "T/9"}}}));
+  EXPECT_EQ(details["protocol_sha256"].get<std::string>().size(), 16u);
+}
+
+// Two languages with the same problems: one cluster each, so the interval is as wide as one language's.
+TEST_F(CodeTasks, HumanEvalMulIsComparedOverClusters) {
+  const std::string set = read_file(options.data);
+  std::filesystem::create_directories(folder + "/mul");
+  std::string js = set;
+  write_file(folder + "/mul/humaneval-python.jsonl", set);
+  for (size_t at = 0; (at = js.find("\"task_id\"", at)) != std::string::npos; at += 24) js.insert(at, "\"language\": \"js\", ");
+  write_file(folder + "/mul/humaneval-js.jsonl", js);
+  options.tasks = {"humaneval-mul"};
+  options.data = folder + "/mul";
+  options.languages = {"python", "js"};
+  options.reference = "reference";
+  const Json comparisons = run()["eval"]["comparison"];
+  ASSERT_EQ(comparisons.size(), 3u);
+  EXPECT_EQ(comparisons[2]["task"], "humaneval-mul");
+  EXPECT_EQ(comparisons[2]["test"], "clustered-bootstrap");
+  EXPECT_EQ(comparisons[2]["n"], 10);
+  EXPECT_NEAR(comparisons[2]["difference"].get<double>(), -0.3, 1e-12);
+  EXPECT_EQ(comparisons[2]["ci95"], comparisons[0]["ci95"]);
+  EXPECT_TRUE(comparisons[2]["p_holm"].is_number());
 }
 
 TEST_F(CodeTasks, HumanEvalMulHasAMeanOnlyWhenAllLanguagesRan) {

@@ -15,11 +15,12 @@ namespace teeny::testing {
 // Passes a completion that equals the canonical solution.
 class FakeJudge : public ProgramJudge {
  public:
-  FakeJudge(std::string tier, bool node) : tier_(std::move(tier)), node_(node) {}
+  FakeJudge(std::string tier, bool node, std::vector<Job>* judged = nullptr) : tier_(std::move(tier)), node_(node), judged_(judged) {}
   SandboxInfo sandbox() override { return {tier_, Json::object()}; }
   Json toolchains() override { return {{"python", {{"state", "ok"}}}, {"js", {{"state", node_ ? "ok" : "not found"}}}}; }
   std::vector<Verdict> run(const std::vector<Job>& jobs, const Context&) override {
     std::vector<Verdict> out;
+    if (judged_) judged_->insert(judged_->end(), jobs.begin(), jobs.end());
     for (const auto& job : jobs) {
       Verdict v;
       v.passed = job.completion == job.problem.canonical_solution;
@@ -33,6 +34,7 @@ class FakeJudge : public ProgramJudge {
  private:
   std::string tier_;
   bool node_;
+  std::vector<Job>* judged_;
 };
 
 class EvalTest : public ::testing::Test {
@@ -50,7 +52,7 @@ class EvalTest : public ::testing::Test {
       prepare(path, *runner);
       return runner;
     };
-    services.judge = [this](const JudgeOptions&) { return std::make_unique<FakeJudge>(tier, node); };
+    services.judge = [this](const JudgeOptions&) { return std::make_unique<FakeJudge>(tier, node, &judged); };
     options.model = "model";
     options.ctx = 8;
   }
@@ -83,6 +85,7 @@ class EvalTest : public ::testing::Test {
 
   std::function<void(const std::string& path, FakeRunner& runner)> prepare = [](const std::string&, FakeRunner&) {};
   std::map<std::string, int> loads;
+  std::vector<Job> judged;  // all jobs, in the order in which they reached the judge
   std::string folder, tier = "bubblewrap";
   bool node = true;
   EvalServices services;

@@ -37,6 +37,15 @@ TEST_F(SlowShippedModel, PerplexityIsTheReferences) {
   EXPECT_GT(task["ci95"][1].get<double>(), task["value"].get<double>());
 }
 
+// 1.73308: llama-perplexity (2026-07) on the F32 file of this model, special tokens of the text parsed.
+TEST_F(SlowShippedModel, PerplexityByLlamaCppsProtocolIsItsFigure) {
+  options.tasks = {"ppl"};
+  options.ppl_protocol = "llama.cpp";
+  const Json task = run()["eval"]["tasks"][0];
+  EXPECT_NEAR(task["value"].get<double>(), 1.73308, 5e-4);
+  EXPECT_EQ(task["details"]["protocol"], "llama.cpp");
+}
+
 TEST_F(SlowShippedModel, DivergenceFromItselfIsZero) {
   options.tasks = {"ppl", "kld"};
   options.reference = options.model;

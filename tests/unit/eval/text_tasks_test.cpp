@@ -50,7 +50,7 @@ TEST_F(TextTasks, PerplexityAndItsErrorByHand) {
 
 TEST_F(TextTasks, LlamaCppProtocolScoresTheSecondHalf) {
   options.tasks = {"ppl"};
-  options.protocol = "llama.cpp";
+  options.ppl_protocol = "llama.cpp";
   options.text = file("text.txt", "bbbbbaaabbbbbaaa");  // of eight tokens, positions 4 .. 6 predict tokens 5 .. 7
   prepare = [](const std::string&, testing::FakeRunner& r) { r.logits = favour_a; };
   const Json record = run();

@@ -41,6 +41,7 @@ std::vector<Attack> python_exits() {
       {"exit after a right answer", "fail", "def f(x):\n    import os\n    if x == 3:\n        return 6\n    os._exit(0)\n"},
       {"raise KeyboardInterrupt", "fail", "def f(x):\n    raise KeyboardInterrupt\n"},
       {"raise AssertionError", category::kException, "def f(x):\n    raise AssertionError\n"},
+      {"speaks as the sandbox", "fail", "import os\nos.write(2, b'bwrap: no\\n')\nos._exit(1)\n"},
       {"kill itself", "fail", "def f(x):\n    import os\n    os.kill(os.getpid(), 9)\n"},
   };
 }
@@ -72,6 +73,8 @@ std::vector<Attack> python_channels() {
       {"writes a verdict", "fail", forge + "def f(x):\n    os.write(4, frame(b'V' + b'32:' + b'0' * 32 + b'2:ok0:0:'))\n    return 0\n"},
       {"writes to every descriptor", "fail", forge + "def f(x):\n    for fd in range(256):\n        try: os.write(fd, frame(b'V0:2:ok0:0:'))\n        except OSError: pass\n    return 0\n"},
       {"forged replies at load", "fail", forge + "for _ in range(50):\n    os.write(4, frame(b'Rvi6;'))\ndef f(x):\n    return 0\n"},
+      {"reports that it passed", category::kException, forge + "def f(x):\n    import time\n    os.write(4, frame(b'Rx2:ok0:0:'))\n    time.sleep(100)\n"},
+      {"reports that it cannot be judged", category::kException, forge + "def f(x):\n    import time\n    os.write(4, frame(b'Rx11:unsupported0:0:'))\n    time.sleep(100)\n"},
       {"malformed reply", "fail", forge + "def f(x):\n    os.write(4, frame(b'Rvl99999999999:'))\n    return 0\n"},
       {"deep reply", "fail", forge + "def f(x):\n    os.write(4, frame(b'Rv' + b'l1:' * 100000 + b'N'))\n    return 0\n"},
       {"closes the channel", "fail", "import os\nos.close(4)\nos.close(3)\ndef f(x):\n    return 6\n"},
@@ -116,6 +119,7 @@ std::vector<Attack> javascript() {
       {"truncated", category::kEmpty, "function f(x) { return x +"},
       {"syntax", category::kSyntax, "function f(x) { return x x; }"},
       {"verdict on the channel", "fail", "function f(x) { const b = Buffer.from('....V0:2:ok0:0:'); b.writeUInt32LE(b.length - 4, 0); for (let i = 0; i < 40; i++) try { require('fs').writeSync(i, b); } catch {} return 0; }"},
+      {"reports that it passed", category::kException, "function f(x) { const b = Buffer.from('....Rx2:ok0:0:'); b.writeUInt32LE(b.length - 4, 0); require('fs').writeSync(4, b); for (;;) require('child_process').spawnSync('sleep', ['9']); }"},
       {"prints", "fail", "function f(x) { console.log('ok passed'); return 0; }"},
       {"kills its parent", "pass", "function f(x) { try { process.kill(process.ppid, 9); } catch {} return x + x; }"},
       {"reads secrets", "pass", "function f(x) { try { require('fs').readFileSync('/etc/passwd'); return 0; } catch {} return process.env.TEENY_TEST_SECRET ? 0 : x + x; }"},

@@ -55,10 +55,18 @@ TEST(JudgeSandbox, UnsandboxedOnlyWhenAccepted) {
 
 TEST(JudgeSandbox, NamesItsToolchains) {
   Judge judge({});
-  Json t = judge.toolchains();
-  ASSERT_TRUE(t.contains("python") && t.contains("js"));
-  EXPECT_EQ(t["python"]["state"], "ok") << t.dump();
-  EXPECT_NE(t["python"]["version"].get<std::string>().find("Python 3"), std::string::npos);
+  const Json python = judge.toolchain("python");
+  EXPECT_EQ(python["state"], "ok") << python.dump();
+  EXPECT_NE(python["version"].get<std::string>().find("Python 3"), std::string::npos);
+  EXPECT_EQ(judge.toolchain("cobol")["state"], "unknown");
+  EXPECT_EQ(judge.used_toolchains().size(), 1u);
+  const Json programs = judge_programs();
+  for (const char* language : {"python", "cpp", "java", "cs", "ts", "js", "php", "sh"}) {
+    ASSERT_TRUE(programs.contains(language));
+    const std::string problem = programs[language]["problem"];  // says what to install
+    EXPECT_EQ(problem.empty(), !programs[language]["paths"].empty()) << problem;
+    EXPECT_TRUE(problem.empty() || problem.find("apt-get install") != std::string::npos) << problem;
+  }
 }
 
 TEST(JudgeSandbox, UnknownLanguageIsNotRunAndNeverFailed) {

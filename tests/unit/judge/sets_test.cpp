@@ -1,9 +1,11 @@
 // Whole problem sets: reference completions, canonical solutions, mutated ones.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <map>
+#include <thread>
 
 #include "teeny/core/error.h"
 #include "teeny/judge/judge.h"
@@ -111,6 +113,19 @@ TEST(JudgeSets, HumanEvalCanonicalSolutionsPass) {
   for (size_t i = 0; i < jobs.size(); ++i) EXPECT_TRUE(verdicts[i].passed) << describe(jobs[i], verdicts[i]);
 }
 
+// All 164, made wrong by wrapping what they return in a list.
+TEST(JudgeSetsSlow, HumanEvalMutatedSolutionsFail) {
+  std::string path = foreign("HumanEval.jsonl.gz");
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << "no " << path;
+  std::vector<Job> jobs = canonical_jobs(load_problems(path));
+  for (Job& job : jobs) job.completion += "\n_f = " + job.problem.entry_point + "\ndef " + job.problem.entry_point + "(*a):\n    return [_f(*a)]\n";
+  std::vector<Verdict> verdicts = judge_all(jobs);
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    EXPECT_TRUE(verdicts[i].ran) << describe(jobs[i], verdicts[i]);
+    EXPECT_FALSE(verdicts[i].passed) << describe(jobs[i], verdicts[i]);
+  }
+}
+
 TEST(JudgeSetsSlow, HumanEvalMulPython) {
   std::string path = foreign("humaneval-mul/humaneval-python.jsonl.gz");
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no " << path;
@@ -134,16 +149,25 @@ TEST(JudgeSetsSlow, HumanEvalMulJavaScriptRuns) {
         << describe(jobs[i], verdicts[i]);
 }
 
-// The same completions five times, with four busy threads beside: no verdict may change.
+// The same completions five times, the last time beside four busy threads for each core: no verdict may change.
 TEST(JudgeSetsSlow, VerdictsDoNotDependOnLoad) {
   std::vector<Job> jobs = canonical_jobs(load_problems(kModel + "humaneval-teeny-python.jsonl"));
   for (size_t i = 0; i < jobs.size(); i += 3) jobs[i].completion = "    return None\n";
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> busy;
   for (int round = 0; round < 5; ++round) {
+    if (round == 4)
+      for (unsigned i = 0; i < 4 * std::max(1u, std::thread::hardware_concurrency()); ++i)
+        busy.emplace_back([&stop] {
+          for (volatile uint64_t n = 0; !stop; n = n + 1) {}
+        });
     JudgeOptions options;
-    options.threads = round == 0 ? 1 : 8;
+    options.threads = round == 0 ? 1 : round == 4 ? 0 : 8;
     std::vector<Verdict> verdicts = judge_all(jobs, options);
     for (size_t i = 0; i < jobs.size(); ++i) EXPECT_EQ(verdicts[i].passed, i % 3 != 0) << round << " " << describe(jobs[i], verdicts[i]);
   }
+  stop = true;
+  for (auto& thread : busy) thread.join();
 }
 
 }  // namespace

@@ -21,6 +21,16 @@ TEST(FixedOrder, CholeskyAndInverseFactor) {
     EXPECT_EQ(u.tril(-1).abs().max().item<float>(), 0);
     EXPECT_TRUE(at::allclose(u.t().mm(u).mm(h), at::eye(K), 1e-3, 2e-3)) << K;
   }
+  // In place, from the full matrix, and back again after a failure.
+  const Tensor once = random_spd(700), h = (once + once.t()) / 2;  // symmetric in every bit
+  Tensor a = h.clone();
+  const Tensor tiles = diagonal_tiles(a);
+  a[650][650] = -1;
+  EXPECT_FALSE(cholesky_in_place(a));
+  restore_lower(a, tiles);
+  EXPECT_TRUE(a.equal(h));
+  EXPECT_TRUE(cholesky_in_place(a));
+  EXPECT_TRUE(a.tril().equal(fixed_cholesky(h)));
   EXPECT_FALSE(fixed_cholesky(-at::eye(300)).defined());
 }
 

@@ -5,6 +5,7 @@
 
 #include "teeny/core/error.h"
 #include "teeny/stats/describe.h"
+#include "teeny/stats/equivalence.h"
 #include "teeny/stats/intervals.h"
 #include "teeny/stats/pass_at_k.h"
 #include "teeny/stats/tests.h"
@@ -184,6 +185,80 @@ TEST(Bootstrap, ClustersWidenTheInterval) {
   Estimate single = bootstrap_mean(v), grouped = bootstrap_clustered_mean(v, cluster);
   EXPECT_EQ(single.value, grouped.value);
   EXPECT_NEAR(grouped.standard_error / single.standard_error, std::sqrt(8.0), 0.15);
+}
+
+// The score statistic by its definition: the variance at the most likely probabilities under the hypothesis, found by a
+// search over them instead of the closed form.
+double searched_z(int n, int gained, int lost, double delta) {
+  const double same = n - gained - lost, low = std::max(0.0, -delta), high = (1 - delta) / 2;
+  const auto likelihood = [&](double q) {
+    double sum = 0;
+    if (gained) sum += gained * std::log(q + delta);
+    if (lost) sum += lost * std::log(q);
+    if (same > 0) sum += same * std::log(1 - 2 * q - delta);
+    return sum;
+  };
+  double a = low, b = high;
+  for (int i = 0; i < 200; ++i) {  // concave: ternary search
+    const double m1 = a + (b - a) / 3, m2 = b - (b - a) / 3;
+    (likelihood(m1) < likelihood(m2) ? a : b) = likelihood(m1) < likelihood(m2) ? m1 : m2;
+  }
+  const double q = (a + b) / 2;
+  return (gained - lost - n * delta) / std::sqrt(n * (2 * q + delta * (1 - delta)));
+}
+
+TEST(Equivalence, ScoreTestEqualsItsDefinition) {
+  for (const auto& [n, gained, lost] : {std::tuple{164, 3, 5}, {164, 1, 9}, {44, 1, 3}, {50, 12, 2}, {1000, 20, 35}})
+    for (const double delta : {-0.2, -0.05, -0.01, 0.02, 0.1}) EXPECT_NEAR(tango_z(n, gained, lost, delta), searched_z(n, gained, lost, delta), 1e-5) << n << " " << gained << " " << lost << " " << delta;
+}
+
+TEST(Equivalence, KnownValues) {
+  // At delta 0 the score statistic is McNemar's: (b - c) / sqrt(b + c).
+  EXPECT_NEAR(tango_z(164, 10, 4, 0), 6 / std::sqrt(14.0), 1e-12);
+  // No discordant pair: variance n |delta| (1 - |delta|), so z = sqrt(n |delta| / (1 - |delta|)); n = 164, 5 points: 2.938.
+  EXPECT_NEAR(tango_z(164, 0, 0, -0.05), std::sqrt(164 * 0.05 / 0.95), 1e-9);
+  EXPECT_NEAR(tost_paired(164, 0, 0, 0.05), 0.5 * std::erfc(std::sqrt(164 * 0.05 / 0.95 / 2)), 1e-12);
+  EXPECT_LT(tost_paired(164, 0, 0, 0.05), 0.002);
+  EXPECT_DOUBLE_EQ(tost_paired(164, 3, 7, 0.05), tost_paired(164, 7, 3, 0.05));
+  EXPECT_GT(tost_paired(164, 0, 9, 0.05), 0.5);  // 5.5 points observed
+  EXPECT_GE(tost_paired(164, 4, 4, 0), 0.5);     // nothing is equivalent within 0
+}
+
+// Under a true difference that equals the margin, the test may say "equivalent" in at most about 5 % of all samples.
+TEST(Equivalence, HoldsItsLevel) {
+  const int n = 164;
+  const double margin = 0.05, q_lost = 0.08, q_gained = q_lost - margin;
+  double level = 0;
+  for (int lost = 0; lost <= 60; ++lost)
+    for (int gained = 0; gained <= 60; ++gained) {
+      const double logp = std::lgamma(n + 1.0) - std::lgamma(lost + 1.0) - std::lgamma(gained + 1.0) - std::lgamma(n - lost - gained + 1.0) + lost * std::log(q_lost) +
+                          gained * std::log(q_gained) + (n - lost - gained) * std::log(1 - q_lost - q_gained);
+      if (tost_paired(n, gained, lost, margin) <= 0.05) level += std::exp(logp);
+    }
+  EXPECT_LT(level, 0.06);
+  EXPECT_GT(level, 0.02);
+}
+
+// A bootstrap of two clusters has four equally likely draws; every figure follows by counting.
+TEST(Bootstrap, ClusteredWeightedMeanByCounting) {
+  const std::vector<double> values{1, 0, 1, 1}, weights{0.5, 0.25, 0.5, 0.25};
+  const std::vector<int64_t> cluster{0, 0, 1, 1};
+  const Estimate e = bootstrap_clustered_mean(values, weights, cluster);
+  EXPECT_NEAR(e.value, 1.25 / 1.5, 1e-15);
+  EXPECT_NEAR(e.ci.low, 0.5 / 0.75, 1e-15);  // both draws the first cluster: a quarter of all
+  EXPECT_NEAR(e.ci.high, 1, 1e-15);
+  // Values 2/3, 5/6, 5/6, 1: standard deviation sqrt(1/72).
+  EXPECT_NEAR(e.standard_error, std::sqrt(1.0 / 72), 0.002);
+}
+
+TEST(Bootstrap, PValuesByCounting) {
+  // Two values -1 and 3: the mean of a draw is -1, 1, 1 or 3, each with probability 1/4. P(<= 0) = 1/4: p = 1/2.
+  BootstrapOptions options;
+  options.margin = 2;
+  const Estimate e = bootstrap_mean(std::vector<double>{-1, 3}, options);
+  EXPECT_NEAR(e.p_zero, 0.5, 0.02);
+  EXPECT_NEAR(e.p_equivalence, 0.25, 0.01);  // a quarter of the draws is at 3, none at -2 or below
+  EXPECT_NEAR(bootstrap_mean(std::vector<double>{1, 2, 3}).p_zero, 2.0 / 10001, 1e-12);
 }
 
 }  // namespace
