@@ -57,8 +57,12 @@ bool is_byte_token(std::string_view token) {
 
 // --- what GGUF has no key for ---------------------------------------------------------------------------------------
 
+// Whether GGUF's type says that it is special: converters call all of this form control tokens.
+bool is_control(const AddedToken& token) { return token.special || (token.content.starts_with("<|") && token.content.ends_with("|>")); }
+
 Json flags_of(const AddedToken& token) {
   Json out = Json::array();
+  if (is_control(token) && !token.special) out.push_back("not_special");
   if (token.single_word) out.push_back("single_word");
   if (token.lstrip) out.push_back("lstrip");
   if (token.rstrip) out.push_back("rstrip");
@@ -115,8 +119,8 @@ void apply_options(const std::string& text, const std::string& subject, BpeData&
     for (const Json& name : flags) {
       bool* const value = name == "single_word" ? &token->single_word : name == "lstrip" ? &token->lstrip : name == "rstrip" ? &token->rstrip
                           : name == "normalized" ? &token->normalized : nullptr;
-      if (!value) throw wrong("added");
-      *value = true;
+      if (!value && name != "not_special") throw wrong("added");
+      *(value ? value : &token->special) = value != nullptr;
     }
   }
 }
@@ -128,6 +132,19 @@ void read_merges(const GgufMetadata& metadata, const std::string& subject, BpeDa
   if (!merges) throw input_error(kWhere, subject, "the key tokenizer.ggml.merges is absent");
   data.merges.reserve(merges->size());
   for (const auto& merge : *merges) data.merges.push_back(split_merge(merge, subject));
+}
+
+// GGUF does not say which added tokens the model's vocabulary has too: those of merges, and single bytes.
+void find_model_tokens(BpeData& data) {
+  std::unordered_map<std::string_view, AddedToken*> added;
+  for (auto& token : data.added) {
+    added.emplace(token.content, &token);
+    const auto lead = static_cast<unsigned char>(token.content[0]);
+    token.in_model = token.content.size() == (lead < 0x80 ? 1 : lead < 0xE0 ? 2 : 0);  // the byte-level alphabet ends before U+0800
+  }
+  for (const auto& [left, right] : data.merges)
+    for (const std::string& part : {left, right, left + right})
+      if (const auto at = added.find(part); at != added.end()) at->second->in_model = true;
 }
 
 // Byte-level BPE. True: llama.cpp adds BOS for this name when no key says.
@@ -144,6 +161,7 @@ bool read_bytes(const GgufMetadata& metadata, const std::string& subject, BpeDat
   data.nfc = line->pre == PreTokenizer::Qwen2 || line->pre == PreTokenizer::Qwen35;  // GGUF does not say; every tokenizer.json of this kind does it
   data.prefix_space = line->pre == PreTokenizer::Gpt2 && metadata.boolean("tokenizer.ggml.add_space_prefix").value_or(false);
   read_merges(metadata, subject, data);
+  find_model_tokens(data);
   return line->add_bos;
 }
 
@@ -174,7 +192,7 @@ void read_tokens(const GgufMetadata& metadata, const std::string& subject, bool 
   for (size_t id = 0; id < types.size(); ++id) {
     if (types[id] == kUnused) data.tokens[id].clear();
     const bool special = types[id] == kControl || (characters && types[id] == kUnknown);
-    if (special || types[id] == kUserDefined)
+    if ((special || types[id] == kUserDefined) && !data.tokens[id].empty())
       data.added.push_back({.id = int32_t(id), .content = (*tokens)[id], .special = special, .in_model = characters});
   }
   while (!data.tokens.empty() && data.tokens.back().empty()) data.tokens.pop_back();
@@ -192,7 +210,7 @@ std::vector<int64_t> write_types(const BpeData& data, int64_t vocab, const std::
     for (size_t id = 0; id < tokens.size(); ++id)
       if (is_byte_token(tokens[id])) types[id] = kByte;
   for (const auto& added : data.added) {
-    const bool control = added.special || (added.content.starts_with("<|") && added.content.ends_with("|>"));
+    const bool control = is_control(added);
     types[size_t(added.id)] = control ? kControl : kUserDefined;
     if (!control) replace_all(tokens[size_t(added.id)], kMarker, " ");
   }
@@ -217,6 +235,11 @@ void write_merges(const BpeData& data, GgufMetadata& metadata) {
 
 // The score of a token is minus the rank of the first merge that gives it; what no merge gives comes last.
 std::vector<double> scores_of(const BpeData& data, int64_t vocab) {
+  if (!data.scores.empty()) {
+    std::vector<double> given(data.scores.begin(), data.scores.end());
+    given.resize(size_t(vocab), -1e6);
+    return given;
+  }
   std::unordered_map<std::string_view, size_t> ids;
   for (size_t id = 0; id < data.tokens.size(); ++id) ids.emplace(data.tokens[id], id);
   std::vector<double> scores(size_t(vocab), -double(data.merges.size() + 1));
@@ -269,7 +292,7 @@ void write_gguf_tokens(const BpeData& data, const ModelSpec& spec, const std::st
   metadata.set_string("tokenizer.ggml.pre", characters ? "default" : line->gguf);
   write_types(data, spec.vocab, subject, metadata);
   if (characters) metadata.set_f32s("tokenizer.ggml.scores", scores_of(data, spec.vocab));
-  write_merges(data, metadata);
+  if (data.scores.empty()) write_merges(data, metadata);
   const auto id = [&](const char* key, int64_t preferred, int64_t otherwise) {
     if (const int64_t value = preferred >= 0 ? preferred : otherwise; value >= 0) metadata.set_u32(key, uint32_t(value));
   };

@@ -1,4 +1,5 @@
 // BpeData -> tokenizer.json: the inverse of read_tokenizer_json.
+#include <algorithm>
 #include <unordered_set>
 
 #include "teeny/core/error.h"
@@ -71,16 +72,30 @@ Json post_processor(const BpeData& data) {
   return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", specials}};
 }
 
+// Added tokens that stand in added_tokens alone. The package numbers those itself, from the size of the vocabulary on: where
+// that would not be their ids, all of them go into the vocabulary too.
+std::unordered_set<std::string> outside_vocabulary(const BpeData& data) {
+  std::unordered_set<std::string> outside;
+  for (const auto& token : data.added)
+    if (!token.in_model) outside.insert(token.content);
+  const auto held = [&](const std::string& token) { return !token.empty() && !outside.contains(token); };
+  const auto size = std::count_if(data.tokens.begin(), data.tokens.end(), held);
+  int64_t highest = -1;
+  for (const auto& token : data.added) {
+    if (!token.in_model && token.id != (highest >= size ? highest + 1 : size)) return {};
+    highest = std::max<int64_t>(highest, token.id);
+  }
+  return outside;
+}
+
 }  // namespace
 
 Json write_tokenizer_json(const BpeData& data) {
   Json added = Json::array(), vocab = Json::object(), merges = Json::array();
-  std::unordered_set<std::string> outside;  // added tokens that stand in added_tokens alone
-  for (const auto& token : data.added) {
+  const auto outside = outside_vocabulary(data);
+  for (const auto& token : data.added)
     added.push_back({{"id", token.id}, {"content", token.content}, {"single_word", token.single_word}, {"lstrip", token.lstrip}, {"rstrip", token.rstrip},
                      {"normalized", token.normalized}, {"special", token.special}});
-    if (!token.in_model) outside.insert(token.content);
-  }
   auto& entries = vocab.get_ref<Json::object_t&>();  // appended directly: looking each key up would be quadratic
   for (size_t id = 0; id < data.tokens.size(); ++id)
     if (!data.tokens[id].empty() && !outside.contains(data.tokens[id])) entries.emplace_back(data.tokens[id], id);

@@ -137,6 +137,24 @@ TEST(GgufVocabulary, EachPreTokenizerHasItsName) {
   }
 }
 
+TEST(GgufVocabulary, AddedTokensKeepWhatGgufHasNoKeyFor) {
+  BpeData data;
+  data.tokens = {"a", "b", "ab", "<|x|>", "\xc3\xa9"};
+  data.merges = {{"a", "b"}};
+  data.added = {{.id = 2, .content = "ab", .single_word = true, .in_model = true}, {.id = 3, .content = "<|x|>"}, {.id = 4, .content = "\xc3\xa9", .special = true, .in_model = true}};
+  GgufMetadata m;
+  ModelSpec spec;
+  spec.vocab = 5;
+  write_gguf_tokens(data, spec, "test", m);
+  EXPECT_EQ(m.integers("tokenizer.ggml.token_type")->at(3), 3);
+  const BpeData back = read_gguf_vocabulary(m, "written");
+  ASSERT_EQ(back.added.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) {
+    const auto &a = data.added[i], &b = back.added[i];
+    EXPECT_EQ(std::tie(a.id, a.content, a.special, a.single_word, a.lstrip, a.rstrip, a.normalized, a.in_model), std::tie(b.id, b.content, b.special, b.single_word, b.lstrip, b.rstrip, b.normalized, b.in_model)) << i;
+  }
+}
+
 TEST(GgufVocabulary, RefusesDamagedCharacters) {
   const auto message = [](auto change) -> std::string {
     GgufMetadata m;
