@@ -159,7 +159,7 @@ TEST(JudgeSetsSlow, VerdictsDoNotDependOnLoad) {
     if (round == 4)
       for (unsigned i = 0; i < 4 * std::max(1u, std::thread::hardware_concurrency()); ++i)
         busy.emplace_back([&stop] {
-          for (volatile uint64_t n = 0; !stop; n = n + 1) {}
+          for (uint64_t n = 0; !stop; ++n) {}
         });
     JudgeOptions options;
     options.threads = round == 0 ? 1 : round == 4 ? 0 : 8;
