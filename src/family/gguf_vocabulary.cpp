@@ -113,8 +113,8 @@ void apply_options(const std::string& text, const std::string& subject, BpeData&
   }
   if (!options.contains("added")) return;
   if (!options["added"].is_object()) throw wrong("added");
-  for (const auto& [id, flags] : options["added"].items()) {
-    const auto token = std::find_if(data.added.begin(), data.added.end(), [&](const AddedToken& t) { return std::to_string(t.id) == id; });
+  for (const auto& [key, flags] : options["added"].items()) {
+    const auto token = std::find_if(data.added.begin(), data.added.end(), [&id = key](const AddedToken& t) { return std::to_string(t.id) == id; });
     if (token == data.added.end() || !flags.is_array()) throw wrong("added");
     for (const Json& name : flags) {
       bool* const value = name == "single_word" ? &token->single_word : name == "lstrip" ? &token->lstrip : name == "rstrip" ? &token->rstrip
@@ -140,7 +140,8 @@ void find_model_tokens(BpeData& data) {
   for (auto& token : data.added) {
     added.emplace(token.content, &token);
     const auto lead = static_cast<unsigned char>(token.content[0]);
-    token.in_model = token.content.size() == (lead < 0x80 ? 1 : lead < 0xE0 ? 2 : 0);  // the byte-level alphabet ends before U+0800
+    const size_t length = lead > ' ' && lead < 0x7F ? 1 : lead >= 0xC2 && lead < 0xE0 ? 2 : 0;  // of a character that stands for a byte
+    token.in_model = token.content.size() == length;
   }
   for (const auto& [left, right] : data.merges)
     for (const std::string& part : {left, right, left + right})

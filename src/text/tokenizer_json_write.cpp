@@ -72,17 +72,21 @@ Json post_processor(const BpeData& data) {
   return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", specials}};
 }
 
-// Added tokens that stand in added_tokens alone. The package numbers those itself, from the size of the vocabulary on: where
-// that would not be their ids, all of them go into the vocabulary too.
+// Added tokens that stand in added_tokens alone. The package numbers those itself, behind the vocabulary: one with a smaller
+// id goes into the vocabulary too, and all do where the others would not get their ids.
 std::unordered_set<std::string> outside_vocabulary(const BpeData& data) {
   std::unordered_set<std::string> outside;
   for (const auto& token : data.added)
     if (!token.in_model) outside.insert(token.content);
   const auto held = [&](const std::string& token) { return !token.empty() && !outside.contains(token); };
+  const auto last = std::find_if(data.tokens.rbegin(), data.tokens.rend(), held);
+  const int64_t behind = data.tokens.rend() - last;
+  for (const auto& token : data.added)
+    if (token.id < behind) outside.erase(token.content);
   const auto size = std::count_if(data.tokens.begin(), data.tokens.end(), held);
   int64_t highest = -1;
   for (const auto& token : data.added) {
-    if (!token.in_model && token.id != (highest >= size ? highest + 1 : size)) return {};
+    if (outside.contains(token.content) && token.id != (highest >= size ? highest + 1 : size)) return {};
     highest = std::max<int64_t>(highest, token.id);
   }
   return outside;
