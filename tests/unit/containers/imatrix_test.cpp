@@ -41,7 +41,7 @@ TEST(Imatrix, DamagedFilesAreRefused) {
       {good.substr(0, good.size() - 1), "more than the file can hold"},
       {raw(int32_t(1)) + entry("", 1, {1}), "no name"},
       {raw(int32_t(1)) + entry("a", -1, {1}), "-1 calls"},
-      {raw(int32_t(1)) + entry("a", 1, {}), "no values"},
+      {raw(int32_t(1)) + entry("a", 1, {}) + std::string(8, '\0'), "no values"},
       {raw(int32_t(1)) + raw(int32_t(1 << 20)) + std::string(64, 'a'), "more than the file can hold"},
       {raw(int32_t(1)) + entry("a", 1, {NAN}), "finite"},
       {raw(int32_t(1)) + entry("a", 1, {-1}), "not negative"},
