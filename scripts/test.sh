@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Set up, build, run the tests: exactly what CI runs. Arguments go to ctest, e.g. scripts/test.sh -L fast
+# Set up, build, run the tests: exactly what CI runs. Arguments go to ctest, e.g. scripts/test.sh -L fast. With --all first,
+# the tests labelled long run too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh --tests
@@ -16,5 +17,10 @@ if command -v clang++ >/dev/null && [ -e "$(clang++ -print-file-name=libclang_rt
   done
 else
   echo "test: no clang++ with libFuzzer: fuzz smoke runs skipped" >&2
+fi
+if [ "${1:-}" = --all ]; then
+  shift
+else
+  set -- -LE long "$@"
 fi
 ctest --test-dir build --output-on-failure --no-tests=error "$@"
