@@ -1,5 +1,7 @@
 #include "pipeline/rows.h"
 
+#include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "teeny/core/error.h"
@@ -36,10 +38,12 @@ struct Rows {
   SquareSums tile(const std::byte* raw, int64_t row, int64_t rows, float* w, float* q, std::byte* out) const {
     const int64_t n = rows * tensor.K;
     from.decode(raw, rows, tensor.K, w);
-    int64_t bad = first_nonfinite(w, n);
+    const int64_t bad = first_nonfinite(w, n);
     if (bad >= 0 && !job.options.allow_nonfinite) first_bad(w, bad, row);
     const bool repaired = bad >= 0;
-    for (; bad >= 0; bad = first_nonfinite(w, n)) w[bad] = 0;
+    if (repaired)
+      for (int64_t i = bad; i < n; ++i)
+        if (!std::isfinite(w[i])) w[i] = 0;
     if (same_type && !repaired) {
       std::memcpy(out, raw, to.row_bytes(tensor.K) * size_t(rows));
       return {0, square_sums(w, w, n).original};
