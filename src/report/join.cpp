@@ -54,10 +54,15 @@ bool same_place(const std::string& a, const std::string& b) {
   return !shorter.empty() && shorter.front() != '/' && longer.ends_with("/" + shorter);
 }
 
+// What computed: the CPU, or the GPU that the command was told to use.
 std::string hardware_of(const Json& record) {
   const Json& machine = record["machine"];
   const Json& gpus = array_at(machine, "gpus");
-  return gpus.empty() ? text_at(machine, "cpu") : text_at(gpus[0], "name");
+  const std::string device = text_at(record, "device");
+  if (!device.starts_with("cuda") || gpus.empty()) return text_at(machine, "cpu");
+  size_t index = 0;
+  if (const auto colon = device.find(':'); colon != std::string::npos) std::from_chars(device.data() + colon + 1, device.data() + device.size(), index);
+  return text_at(gpus[std::min(index, gpus.size() - 1)], "name");
 }
 
 Variant variant_of(const Json& model) {
