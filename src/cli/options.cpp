@@ -79,7 +79,7 @@ OptionInfo& Options::texts(Names names, std::vector<std::string>& target, std::s
     target.push_back(text);
   });
   parser_->repeated.insert(name);
-  parser_->by_name[name]->expected(1, 1 << 20)->allow_extra_args(false);  // one value each time
+  parser_->by_name[name]->expected(1, CLI::detail::expected_max_vector_size)->allow_extra_args(false);  // one value each time
   return info;
 }
 

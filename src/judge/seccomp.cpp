@@ -50,13 +50,6 @@ class Builder {
   void allow() { add(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW); }
   void skip_unless_equal(uint32_t value, uint8_t n) { add(BPF_JMP | BPF_JEQ | BPF_K, 0, n, value); }
   void skip_if_equal(uint32_t value, uint8_t n) { add(BPF_JMP | BPF_JEQ | BPF_K, n, 0, value); }
-  void deny_bits(int number, int i, uint32_t mask) {  // the call, when its argument i has any of the bits
-    skip_unless_equal(uint32_t(number), 4);
-    load(argument_low(i));
-    skip_unless_any_bit(mask, 1);
-    deny(EPERM);
-    allow();
-  }
   void skip_unless_any_bit(uint32_t mask, uint8_t n) { add(BPF_JMP | BPF_JSET | BPF_K, 0, n, mask); }
   void skip_if_any_bit(uint32_t mask, uint8_t n) { add(BPF_JMP | BPF_JSET | BPF_K, n, 0, mask); }
   void deny_call(int number, uint32_t error) {
@@ -88,6 +81,19 @@ void add_clone_rules(Builder& b, bool strict) {
     b.skip_if_any_bit(CLONE_THREAD, 1);
     b.deny(EPERM);
   }
+  b.allow();
+}
+
+// No memory shared with nobody knows whom: its pages stay, uncounted, when most of a mapping is unmapped. Reading a file so is
+// what the JVM does with its library.
+void add_mapping_rules(Builder& b) {
+  b.skip_unless_equal(SYS_mmap, 7);
+  b.load(argument_low(3));
+  b.skip_unless_any_bit(MAP_SHARED, 4);
+  b.skip_if_any_bit(MAP_ANONYMOUS, 2);
+  b.load(argument_low(2));
+  b.skip_unless_any_bit(PROT_WRITE, 1);
+  b.deny(EPERM);
   b.allow();
 }
 
@@ -133,7 +139,7 @@ SeccompFilter make_filter(bool strict) {
   b.skip_unless_equal(kTioclinux, 1);
   b.deny(EPERM);
   b.allow();
-  b.deny_bits(SYS_mmap, 3, MAP_SHARED);  // its pages stay with the mapping's object, uncounted, when most of it is unmapped
+  add_mapping_rules(b);
   if (strict) add_strict_rules(b);
   add_clone_rules(b, strict);
   b.allow();
