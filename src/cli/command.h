@@ -75,6 +75,8 @@ struct Declared {
 Declared declare(const CommandEntry& entry);
 
 void add_common_options(Options& options, CommonChoices& common);
+inline constexpr const char* kModelHelp =
+    "Hugging Face directory, .safetensors or .gguf file, hub id (org/name[@revision][:file]), or the name of a shipped model; left out: teeny-demo-7m";
 void add_model_option(Options& options, CommonOptions& target);
 void add_device_options(Options& options, CommonOptions& target);  // --isa, --gpu-layers, --tensor-parallel, --hash
 // Throws Input for an option that this version knows but cannot do yet (unavailable.cpp holds the table).

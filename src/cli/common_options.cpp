@@ -20,8 +20,7 @@ void add_common_options(Options& options, CommonChoices& common) {
 }
 
 void add_model_option(Options& options, CommonOptions& target) {
-  options.text({"--model"}, target.model, "MODEL",
-               "Hugging Face directory, .safetensors or .gguf file, hub id (org/name[@revision][:file]), or the name of a shipped model; left out: teeny-demo-7m", Takes::File);
+  options.text({"--model"}, target.model, "MODEL", kModelHelp, Takes::File);
 }
 
 void add_device_options(Options& options, CommonOptions& target) {

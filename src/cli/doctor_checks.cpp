@@ -34,6 +34,28 @@ std::string describe_gpu(const Json& gpu) {
   return text;
 }
 
+// What each tier's probes found: "bubblewrap: 9 of 9 probes hold (right program passes, ...)", or what failed.
+std::string describe_probes(const Json& self_test) {
+  std::string out;
+  for (const auto& [tier, probes] : self_test.items()) {
+    if (tier == "languages") continue;
+    if (!out.empty()) out += "; ";
+    if (!probes.is_object()) {
+      out += tier + ": " + (probes.is_string() ? probes.get<std::string>() : probes.dump());
+      continue;
+    }
+    std::string held, failed;
+    size_t n = 0;
+    for (const auto& [probe, result] : probes.items()) {
+      const bool ok = result == "ok";
+      n += ok;
+      (ok ? held : failed) += ((ok ? held : failed).empty() ? "" : ", ") + probe + (ok ? "" : ": " + result.get<std::string>());
+    }
+    out += fmt::format("{}: {} of {} probes hold ({})", tier, n, probes.size(), failed.empty() ? held : "failed: " + failed);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<DoctorCheck> check_machine(const Json& machine) {
@@ -95,7 +117,7 @@ std::vector<DoctorCheck> check_sandbox() {
     Judge judge({});
     const SandboxInfo info = judge.sandbox();
     const bool works = info.tier != "none";
-    return {{"sandbox", works ? "ok" : "missing", works ? info.tier : "no tier works: generated programs are not run", works ? "" : "apt install bubblewrap, and allow unprivileged user namespaces"}};
+    return {{"sandbox", works ? "ok" : "missing", (works ? "" : "no tier works, so generated programs are not run; ") + describe_probes(info.self_test), works ? "" : "apt install bubblewrap, and allow unprivileged user namespaces"}};
   } catch (const Error& error) {
     return {{"sandbox", "failed", error.what(), "apt install bubblewrap"}};
   }

@@ -1,6 +1,7 @@
 #include "cli/options.h"
 
 #include <CLI/CLI.hpp>
+#include <set>
 
 #include "teeny/core/error.h"
 
@@ -9,6 +10,7 @@ namespace teeny::cli {
 struct Options::Parser {
   CLI::App app;
   std::map<std::string, CLI::Option*> by_name;
+  std::set<std::string> repeated;
 };
 
 Options::Options(std::string command, std::string summary, std::vector<std::string> examples)
@@ -33,9 +35,9 @@ OptionInfo& Options::add(Names names, Takes takes, std::string metavar, std::str
     option = parser_->app.add_flag_callback(joined, [assign] { assign(""); });
   } else {
     option = parser_->app.add_option(joined, [this, assign, name = info->long_name()](const CLI::results_t& results) {
-      const bool positional = name[0] != '-';
+      const bool several = name[0] != '-' || parser_->repeated.count(name);
       // One value: CLI11 2.4 hands on "{}" with marks of its own after it.
-      for (const auto& text : positional ? results : CLI::results_t{results.front()}) {
+      for (const auto& text : several ? results : CLI::results_t{results.front()}) {
         if (name != "--prompt" && parser_->by_name.count(text))
           throw usage_error("usage", name, "needs a value, but '{}' follows; see 'teeny {} --help'", text, command_);
         assign(text);
@@ -67,6 +69,17 @@ OptionInfo& Options::text(Names names, std::string& target, std::string metavar,
     target = text;
   });
   info.shown_default = target;
+  return info;
+}
+
+OptionInfo& Options::texts(Names names, std::vector<std::string>& target, std::string metavar, std::string help, Takes takes) {
+  const std::string name = names.back();
+  auto& info = add(std::move(names), takes, std::move(metavar), std::move(help), [&target, name](const std::string& text) {
+    if (text.empty()) throw usage_error("usage", name, "is empty; give a value or leave the option out");
+    target.push_back(text);
+  });
+  parser_->repeated.insert(name);
+  parser_->by_name[name]->expected(1, CLI::detail::expected_max_vector_size)->allow_extra_args(false);  // one value each time
   return info;
 }
 

@@ -42,6 +42,7 @@ class Options {
   OptionInfo& flag(Names names, bool& target, std::string help, bool value = true);
   OptionInfo& flag(Names names, std::optional<bool>& target, std::string help, bool value);
   OptionInfo& text(Names names, std::string& target, std::string metavar, std::string help, Takes takes = Takes::Text);
+  OptionInfo& texts(Names names, std::vector<std::string>& target, std::string metavar, std::string help, Takes takes = Takes::Text);  // may be given again
   OptionInfo& choice(Names names, std::string& target, std::vector<std::string> choices, std::string help);
   OptionInfo& integer(Names names, int64_t& target, int64_t low, int64_t high, std::string help);
   OptionInfo& integer(Names names, int& target, int64_t low, int64_t high, std::string help);

@@ -87,11 +87,18 @@ int Session::deliver(Json record, const std::function<std::string(const Json&)>&
   if (!common_.json.empty() && !json_to_stdout()) write_record(common_.json, dump_json(record));
   if (const auto kept = keep(record); !kept.empty()) context_.info("record: " + kept);
   write_stdout(json_to_stdout() ? dump_json(record) : render(record));
-  if (text_at(record, {"status"}) != "check-failed") return 0;
+  bool passed = true;
   std::string failed;
-  if (const Json* warnings = find(record, {"warnings"}))
-    for (const auto& warning : *warnings)
-      if (text_at(warning, {"code"}) == "check-failed") failed += (failed.empty() ? "" : "; ") + text_at(warning, {"message"});
+  const auto look = [&](const Json& one) {
+    passed = passed && text_at(one, {"status"}) != "check-failed";
+    if (const Json* warnings = find(one, {"warnings"}))
+      for (const auto& warning : *warnings)
+        if (text_at(warning, {"code"}) == "check-failed") failed += (failed.empty() ? "" : "; ") + text_at(warning, {"message"});
+  };
+  look(record);
+  if (const Json* others = find(record, {"variants"}))
+    for (const Json& one : *others) look(one);
+  if (passed) return 0;
   throw Error(ErrorKind::Check, "check", text_at(record, {"command"}), failed.empty() ? "a requested check failed" : failed);
 }
 

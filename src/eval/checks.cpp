@@ -30,13 +30,14 @@ Finding judge_comparison(const EvalOptions& options, const Json& comparison) {
 }
 }  // namespace
 
-void adjust_for_multiplicity(std::vector<Json>& comparisons) {
+void adjust_for_multiplicity(std::deque<EvalJob>& jobs) {
   // A difference and an equivalence are claims alike: whichever has a p.
   std::vector<Json*> claims;
-  for (auto& c : comparisons) {
-    if (c["p"].is_number()) claims.push_back(&c);
-    if (c.contains("details") && c["details"].contains("equivalence") && c["details"]["equivalence"]["p"].is_number()) claims.push_back(&c["details"]["equivalence"]);
-  }
+  for (auto& job : jobs)
+    for (auto& c : job.comparisons()) {
+      if (c["p"].is_number()) claims.push_back(&c);
+      if (c.contains("details") && c["details"].contains("equivalence") && c["details"]["equivalence"]["p"].is_number()) claims.push_back(&c["details"]["equivalence"]);
+    }
   std::vector<double> p;
   for (const Json* claim : claims) p.push_back((*claim)["p"].get<double>());
   const auto adjusted = holm(p);
@@ -65,7 +66,7 @@ bool run_checks(EvalJob& job) {
   job.details()["check"] = {{"passed", passed}, {"message", message}};
   if (options.fail_if_loss >= 0) job.details()["check"]["fail_if_loss"] = options.fail_if_loss;
   if (options.require_loss_below >= 0) job.details()["check"]["require_loss_below"] = options.require_loss_below;
-  if (!passed) job.context.warn("check-failed", message);
+  if (!passed) job.context.warn("check-failed", options.also.empty() ? message : job.model().path() + ": " + message);
   return passed;
 }
 

@@ -22,27 +22,32 @@ Runner& LazyModel::get(Context& context) {
   return *(runner_ = services_.load(std::move(source_), context));
 }
 
-EvalJob::EvalJob(const EvalOptions& o, Context& c, const EvalServices& services) : options(o), context(c), services_(services), model_(o.model, services) {
+EvalShared::EvalShared(const EvalOptions& o, Context& c, const EvalServices& services) : options(o), context(c), services_(services) {
+  models_.emplace_back(o.model, services);
+  for (const auto& path : o.also) models_.emplace_back(path, services);
   if (!o.reference.empty()) reference_.emplace(o.reference, services);
 }
 
-const TextWindows& EvalJob::text() {
+const TextWindows& EvalShared::text() {
   if (!text_) {
-    text_ = load_windows(options, model_.get(context));
-    if (reference_) require_same_tokens(*text_, model_.get(context), reference_->get(context));
+    text_ = load_windows(options, models_.front().get(context));
+    for (size_t i = 1; i < models_.size(); ++i) require_same_tokens(*text_, models_.front().get(context), models_[i].get(context));
+    if (reference_) require_same_tokens(*text_, models_.front().get(context), reference_->get(context));
   }
   return *text_;
 }
 
-const TextPass& EvalJob::text_pass() {
-  if (!pass_) {
+const TextPass& EvalShared::text_pass(size_t model) {
+  if (passes_.empty()) {
     const auto& windows = text();
-    pass_ = run_text_pass(model_.get(context), reference_ ? &reference_->get(context) : nullptr, windows, context);
+    std::vector<Runner*> runners;
+    for (auto& m : models_) runners.push_back(&m.get(context));
+    passes_ = run_text_pass(runners, reference_ ? &reference_->get(context) : nullptr, windows, context);
   }
-  return *pass_;
+  return passes_.at(model);
 }
 
-ProgramJudge& EvalJob::judge() {
+ProgramJudge& EvalShared::judge() {
   if (!judge_) {
     JudgeOptions o;
     o.threads = context.thread_count();
@@ -67,10 +72,10 @@ void EvalJob::save_completions() {
 Json EvalJob::result() {
   Json errors = Json::object(), sandbox = nullptr, toolchains = Json::object();
   for (const auto& [category, count] : errors_) errors[category] = count;
-  if (judge_) {
-    const auto info = judge_->sandbox();
+  if (ProgramJudge* judge = shared_.judge_used()) {
+    const auto info = judge->sandbox();
     sandbox = {{"tier", info.tier}, {"self_test", info.self_test}};
-    toolchains = judge_->toolchains();
+    toolchains = judge->toolchains();
   }
   Json out = {{"tasks", tasks_}, {"comparison", comparisons_}, {"errors", errors}, {"sandbox", sandbox}, {"toolchains", toolchains}};
   if (!details_.empty()) out["details"] = details_;

@@ -1,6 +1,7 @@
-// One run of `teeny eval`: what the tasks share (models loaded when first needed, one pass over the text, the judge) and
-// what they add to (tasks, comparisons, error counts).
+// One run of `teeny eval`: what all its models share (each loaded when first needed, one pass over the text, the judge), and
+// for each model the job that tasks read from and add to (tasks, comparisons, error counts).
 #pragma once
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -53,19 +54,43 @@ class LazyModel {
   Json description_;
 };
 
+class EvalShared {
+ public:
+  EvalShared(const EvalOptions& options, Context& context, const EvalServices& services);
+
+  const EvalOptions& options;
+  Context& context;
+
+  size_t models() const { return models_.size(); }  // options.model, then options.also
+  LazyModel& model(size_t i) { return models_[i]; }
+  LazyModel* reference() { return reference_ ? &*reference_ : nullptr; }
+  const TextWindows& text();
+  const TextPass& text_pass(size_t model);  // the first call makes the pass of all models
+  ProgramJudge& judge();
+  ProgramJudge* judge_used() { return judge_.get(); }  // nullptr: none was needed
+
+ private:
+  const EvalServices& services_;
+  std::deque<LazyModel> models_;
+  std::optional<LazyModel> reference_;
+  std::optional<TextWindows> text_;
+  std::vector<TextPass> passes_;
+  std::unique_ptr<ProgramJudge> judge_;
+};
+
 class EvalJob {
  public:
-  EvalJob(const EvalOptions& options, Context& context, const EvalServices& services);
+  EvalJob(EvalShared& shared, size_t model) : options(shared.options), context(shared.context), shared_(shared), index_(model) {}
 
   const EvalOptions& options;
   Context& context;
 
   bool has_model() const { return options.score_completions.empty(); }
-  LazyModel& model() { return model_; }
-  LazyModel* reference() { return reference_ ? &*reference_ : nullptr; }  // nullptr: none was named
-  const TextWindows& text();
-  const TextPass& text_pass();  // of the model, and of the reference when there is one
-  ProgramJudge& judge();
+  LazyModel& model() { return shared_.model(index_); }
+  LazyModel* reference() { return shared_.reference(); }  // nullptr: none was named
+  const TextWindows& text() { return shared_.text(); }
+  const TextPass& text_pass() { return shared_.text_pass(index_); }  // of the model, and of the reference when there is one
+  ProgramJudge& judge() { return shared_.judge(); }
 
   void add_task(Json task) { tasks_.push_back(std::move(task)); }
   void add_comparison(Json comparison) { comparisons_.push_back(std::move(comparison)); }
@@ -84,12 +109,8 @@ class EvalJob {
   Json result();            // the record's eval block
 
  private:
-  const EvalServices& services_;
-  LazyModel model_;
-  std::optional<LazyModel> reference_;
-  std::optional<TextWindows> text_;
-  std::optional<TextPass> pass_;
-  std::unique_ptr<ProgramJudge> judge_;
+  EvalShared& shared_;
+  size_t index_;
   std::vector<Json> tasks_, comparisons_;
   std::map<std::string, int64_t> errors_;
   std::string completions_;

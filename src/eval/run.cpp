@@ -1,4 +1,6 @@
-// teeny eval: options -> tasks -> record.
+// teeny eval: options -> tasks -> record, one a model.
+#include <set>
+
 #include "eval/checks.h"
 #include "eval/completions.h"
 #include "eval/job.h"
@@ -38,25 +40,84 @@ std::vector<const TaskEntry*> select_tasks(const EvalOptions& options) {
                       "judges the paired loss of a code task; pass --reference MODEL and a code task such as --tasks demo-code");
   return out;
 }
+// Several models at once: every one has a record of its own, so what belongs to one run alone is refused.
+void check_models(const EvalOptions& options) {
+  if (options.also.empty()) return;
+  for (const auto& [option, given] : {std::pair{"--save-completions", &options.save_completions}, std::pair{"--score-completions", &options.score_completions}})
+    if (!given->empty()) throw usage_error("eval", option, "goes with one model, {} are given; run the models one by one for that", options.also.size() + 1);
+  std::set<std::string> seen{options.model};
+  for (const auto& path : options.also)
+    if (!seen.insert(path).second) throw usage_error("eval", path, "is given twice with --model; give it once");
+}
+
+// The jobs of a run, the record of each, and which of the context's warnings belong to it.
+class Records {
+ public:
+  Records(EvalShared& shared) : shared_(shared) {
+    for (size_t i = 0; i < shared.models(); ++i) {
+      jobs_.emplace_back(shared, i);
+      records_.emplace_back("eval", shared.options.args, shared.context.seed);
+      if (jobs_[i].has_model()) records_[i].json()["model"] = jobs_[i].model().describe(shared.options.hash);
+    }
+    warnings_.resize(jobs_.size());
+  }
+  std::deque<EvalJob>& jobs() { return jobs_; }
+
+  template <class Step>
+  auto with(size_t i, Step&& step) {
+    const size_t before = shared_.context.warnings().size();
+    if constexpr (std::is_void_v<decltype(step(jobs_[i]))>) {
+      step(jobs_[i]);
+      keep_warnings(i, before);
+    } else {
+      auto result = step(jobs_[i]);
+      keep_warnings(i, before);
+      return result;
+    }
+  }
+
+  Json finish(size_t i, bool passed) {
+    EvalJob& job = jobs_[i];
+    Json& json = records_[i].json();
+    json["eval"] = job.result();
+    json["eval"]["peak_host_bytes"] = peak_host_bytes();
+    json["eval"]["peak_device_bytes"] = job.has_model() && job.model().loaded() ? Json(job.model().get(job.context).peak_device_bytes()) : Json(nullptr);
+    records_[i].finish(job.context, passed ? "ok" : "check-failed");
+    if (jobs_.size() > 1) json["warnings"] = warnings_[i];
+    if (i > 0) json["energy"] = energy_not_measured();  // the first record has that of the whole run
+    return json;
+  }
+
+ private:
+  void keep_warnings(size_t i, size_t before) {
+    const auto& all = shared_.context.warnings();
+    for (size_t k = before; k < all.size(); ++k) warnings_[i].push_back({{"code", all[k].code}, {"message", all[k].message}});
+  }
+
+  EvalShared& shared_;
+  std::deque<EvalJob> jobs_;
+  std::deque<RunRecord> records_;
+  std::vector<Json::array_t> warnings_;
+};
 }  // namespace
 
 Json run_eval_with(const EvalOptions& options, Context& context, const EvalServices& services) {
   const auto tasks = select_tasks(options);
-  RunRecord record("eval", options.args, context.seed);
-  EvalJob job(options, context, services);
-  if (job.has_model()) record.json()["model"] = job.model().describe(options.hash);
-  for (const auto* task : tasks) {
-    context.check_interrupted();
-    task->run(job);
-  }
-  adjust_for_multiplicity(job.comparisons());
-  const bool passed = run_checks(job);
-  record.json()["eval"] = job.result();
-  auto& eval = record.json()["eval"];
-  eval["peak_host_bytes"] = peak_host_bytes();
-  eval["peak_device_bytes"] = job.has_model() && job.model().loaded() ? Json(job.model().get(context).peak_device_bytes()) : Json(nullptr);
-  record.finish(context, passed ? "ok" : "check-failed");
-  return record.json();
+  check_models(options);
+  EvalShared shared(options, context, services);
+  Records records(shared);
+  const size_t n = shared.models();
+  for (const auto* task : tasks)
+    for (size_t i = 0; i < n; ++i) {
+      context.check_interrupted();
+      records.with(i, task->run);
+    }
+  adjust_for_multiplicity(records.jobs());
+  std::vector<bool> passed;
+  for (size_t i = 0; i < n; ++i) passed.push_back(records.with(i, run_checks));
+  Json out = records.finish(0, passed[0]);
+  for (size_t i = 1; i < n; ++i) out["variants"].push_back(records.finish(i, passed[i]));
+  return out;
 }
 
 }  // namespace teeny

@@ -16,21 +16,23 @@ size_t windows_at_a_time(const Runner& model, const TextWindows& text, const Con
 
 class Pass {
  public:
-  Pass(Runner& model, Runner* reference, const TextWindows& text, Context& context) : model_(model), reference_(reference), text_(text), context_(context) {
-    out_.model.resize(text.windows.size());
-    if (!reference) return;
-    out_.reference.resize(text.windows.size());
-    out_.divergence.resize(text.windows.size());
+  Pass(const std::vector<Runner*>& models, Runner* reference, const TextWindows& text, Context& context)
+      : models_(models), reference_(reference), text_(text), context_(context), out_(models.size()), reference_scores_(reference ? text.windows.size() : 0) {
+    for (TextPass& pass : out_) {
+      pass.model.resize(text.windows.size());
+      if (reference) pass.divergence.resize(text.windows.size());
+    }
   }
 
-  TextPass run() {
-    const size_t n = text_.windows.size(), chunk = reference_ ? windows_at_a_time(model_, text_, context_) : n;
-    context_.progress_start(reference_ ? "perplexity and divergence" : "perplexity", reference_ ? 2 * n : n);  // score() advances
+  std::vector<TextPass> run() {
+    const size_t n = text_.windows.size(), chunk = reference_ ? windows_at_a_time(*reference_, text_, context_) : n;
+    context_.progress_start(reference_ ? "perplexity and divergence" : "perplexity", n * (models_.size() + (reference_ ? 1 : 0)));  // score() advances
     for (size_t at = 0; at < n; at += chunk) {
       context_.check_interrupted();
       run_chunk(at, std::min(chunk, n - at));
     }
     context_.progress_finish();
+    for (TextPass& pass : out_) pass.reference = reference_scores_;
     return std::move(out_);
   }
 
@@ -40,28 +42,28 @@ class Pass {
     std::vector<Tensor> logits(reference_ ? count : 0);
     if (reference_)
       reference_->score(windows, [&](size_t i, const Tensor& l) {
-        out_.reference[at + i] = score_window(l, windows[i], text_.first);
+        reference_scores_[at + i] = score_window(l, windows[i], text_.first);
         logits[i] = l.clone();  // the runner may reuse its buffer
       }, context_);
-    model_.score(windows, [&](size_t i, const Tensor& l) {
-      out_.model[at + i] = score_window(l, windows[i], text_.first);
-      if (reference_) {
-        out_.divergence[at + i] = compare_window(logits[i], l, text_.first);
-        logits[i].reset();
-      }
-    }, context_);
+    for (size_t m = 0; m < models_.size(); ++m)
+      models_[m]->score(windows, [&](size_t i, const Tensor& l) {
+        out_[m].model[at + i] = score_window(l, windows[i], text_.first);
+        if (reference_) out_[m].divergence[at + i] = compare_window(logits[i], l, text_.first);
+        if (m + 1 == models_.size() && reference_) logits[i].reset();
+      }, context_);
   }
 
-  Runner& model_;
+  const std::vector<Runner*>& models_;
   Runner* reference_;
   const TextWindows& text_;
   Context& context_;
-  TextPass out_;
+  std::vector<TextPass> out_;
+  std::vector<WindowScore> reference_scores_;
 };
 }  // namespace
 
-TextPass run_text_pass(Runner& model, Runner* reference, const TextWindows& text, Context& context) {
-  return Pass(model, reference, text, context).run();
+std::vector<TextPass> run_text_pass(const std::vector<Runner*>& models, Runner* reference, const TextWindows& text, Context& context) {
+  return Pass(models, reference, text, context).run();
 }
 
 }  // namespace teeny

@@ -1,5 +1,6 @@
-// One pass over a text for everything that is asked of it: perplexity of the model, and, beside a reference, the reference's
-// perplexity and the divergence. Logits are never stored beyond a few windows.
+// One pass over a text for everything that is asked of it: perplexity of the models, and, beside a reference, the reference's
+// perplexity and the divergence of each model from it. The reference runs once, whatever the number of models; logits are
+// never stored beyond a few windows.
 #pragma once
 #include <vector>
 
@@ -15,6 +16,7 @@ struct TextPass {
   std::vector<WindowDivergence> divergence;   // empty without a reference
 };
 
-TextPass run_text_pass(Runner& model, Runner* reference, const TextWindows& text, Context& context);
+// One result a model, in order.
+std::vector<TextPass> run_text_pass(const std::vector<Runner*>& models, Runner* reference, const TextWindows& text, Context& context);
 
 }  // namespace teeny

@@ -65,7 +65,7 @@ void require_same_tokens(const TextWindows& text, const Runner& model, const Run
   const std::string content = read_text(text.path);
   const auto ids = tokenize(content, a), other = tokenize(content, b);
   if (ids != other)
-    throw input_error("eval", reference.source().path(), "reads {} as {} tokens, {} as {}: kld compares the two position by position; give a reference with the same tokenizer",
+    throw input_error("eval", reference.source().path(), "reads {} as {} tokens, {} as {}: both are scored on the same windows; give models with the same tokenizer",
                       text.path, other.size(), model.source().path(), ids.size());
 }
 

@@ -5,7 +5,7 @@
 
 #include <regex>
 
-#include "judge/language.h"
+#include "judge/signature.h"
 #include "teeny/core/error.h"
 
 namespace teeny::judge {
@@ -133,12 +133,14 @@ namespace teeny_ {
 struct Raised { std::string kind, name, what; };
 struct Failed { const char* text; };
 struct Malformed {};
+inline bool answered = false;  // from then on a test that fails fails of what it was given
 template<class R, class... A, class... B> R call(R (*)(A...), const B&... b) {
   std::string out = "C";
   head(out, 't', sizeof...(A));
   (Codec<std::decay_t<A>>::put(out, b), ...);
   write_frame(out);
   std::string reply = read_frame();
+  answered = true;
   if (reply.size() > 2 && reply[1] == 'v') {
     try { In in{reply.data() + 2, reply.data() + reply.size()}; R r = Codec<std::decay_t<R>>::get(in); if (in.at == in.end) return r; } catch (const Bad&) {}
     throw Malformed();
@@ -156,7 +158,7 @@ inline void judge(void (*test)()) {
   catch (const Failed& e) { kind = "wrong"; what = e.text; }
   catch (const Malformed&) { kind = "wrong"; what = "the program's result is not of the type asked for"; }
   catch (const Raised& e) { kind = e.kind; what = e.name + ": " + e.what; }
-  catch (const std::exception& e) { kind = "unsupported"; what = std::string("the test failed by itself: ") + e.what(); }
+  catch (const std::exception& e) { kind = answered ? "wrong" : "unsupported"; what = std::string("the test failed by itself: ") + e.what(); }
   write_frame("V" + netstring(f.at(0)) + netstring(kind) + netstring("") + netstring(what.substr(0, 2000)));
 }
 }
@@ -204,36 +206,15 @@ std::string worker_source(const Problem& problem, const std::string& program) {
          problem.entry_point + "); }\n";
 }
 
-// The names of a signature's parameters: the last word before each comma that is outside brackets.
-std::string parameter_names(const std::string& signature, const std::string& function) {
-  static const std::regex last(R"(([A-Za-z_]\w*)\s*$)");
-  size_t open = signature.find(function + "("), close = signature.rfind(')');
-  if (open == std::string::npos || close == std::string::npos) throw input_error("judge", function, "its signature \"{}\" cannot be read; fix the problem set", signature);
-  std::string out, part;
-  int depth = 0;
-  auto take = [&] {
-    std::smatch match;
-    if (std::regex_search(part, match, last)) out += ", " + match[1].str();
-    part.clear();
-  };
-  for (size_t i = open + function.size() + 1; i < close; ++i) {
-    const char c = signature[i];
-    depth += (c == '<' || c == '(') - (c == '>' || c == ')');
-    if (c == ',' && depth == 0) take();
-    else part += c;
-  }
-  take();
-  return out;
-}
-
 std::string driver_source(const Problem& problem) {
   static const std::regex main_head(R"(int\s+main\s*\(\s*\)\s*\{)");
-  const OpenedPrompt prompt = split_prompt(problem.prompt);
-  std::string test = test_without_closing(problem);
+  const Signature s = read_signature(problem);
+  std::string test = test_without_closing(problem), arguments;
+  for (const std::string& name : s.parameters) arguments += ", " + name;
   if (!std::regex_search(test, main_head)) throw input_error("judge", problem.task_id, "its test has no \"int main() {{\", which the judge looks for; fix the problem set");
   test = std::regex_replace(test, main_head, "static void teeny_test_() {", std::regex_constants::format_first_only);
-  return std::string(kCodec) + kDriver + "#line 1 \"prompt.cpp\"\n" + tag_unions(prompt.preamble) + prompt.signature + ";\n" + union_codecs(problem.prompt) + prompt.signature +
-         "{ return teeny_::call(&" + problem.entry_point + parameter_names(prompt.signature, problem.entry_point) + "); }\n#undef assert\n" +
+  return std::string(kCodec) + kDriver + "#line 1 \"prompt.cpp\"\n" + tag_unions(s.preamble) + s.head + ";\n" + union_codecs(problem.prompt) + s.head +
+         "{ return teeny_::call(&" + problem.entry_point + arguments + "); }\n#undef assert\n" +
          "#define assert(...) teeny_::check(bool(__VA_ARGS__), #__VA_ARGS__)\n#line 1 \"test.cpp\"\n" + test + "\nint main() { teeny_::judge(teeny_test_); }\n";
 }
 
@@ -241,13 +222,6 @@ std::vector<std::string> compiler(const Language::Tools& tools) {
   return {"/bin/bash", "-c",
           "cd /tmp && cat <&3 >program.cpp && ulimit -v 2097152 && libraries= && if grep -q openssl/ program.cpp; then libraries='-lcrypto -lssl'; fi && " + tools[0] +
               " -std=c++17 -w -fmax-errors=5 -fdiagnostics-color=never program.cpp -o program $libraries >&2 && cat program >&4"};
-}
-
-std::string find_entry_point(const Problem& problem) {
-  static const std::regex bound(R"(candidate\s*=\s*([A-Za-z_]\w*)\s*;)"), head(R"(([A-Za-z_]\w*)\s*\([^()]*(?:\([^()]*\)[^()]*)*\)\s*\{\s*$)");
-  std::smatch match;
-  if (std::regex_search(problem.test, match, bound)) return match[1];
-  return std::regex_search(problem.prompt, match, head) ? match[1].str() : "";
 }
 
 }  // namespace
@@ -268,7 +242,7 @@ Language cpp_language() {
   l.address_space = 1ull << 30;
   l.starts_processes = true;
   l.one_shot_driver = true;
-  l.find_entry_point = find_entry_point;
+  l.entry.test_before = "candidate =", l.entry.test_after = ";";
   l.complaints = {{"std::bad_alloc", "memory"}};
   return l;
 }

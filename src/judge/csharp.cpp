@@ -2,10 +2,9 @@
 // a method of the same signature that sends its arguments and gets the result as plain library objects; its own class
 // Debug counts assertions and stops at the first that fails. Channel: stdin and stdout; what a program prints goes to
 // stderr.
-#include <regex>
+#include <fmt/ranges.h>
 
-#include "judge/language.h"
-#include "teeny/core/error.h"
+#include "judge/signature.h"
 
 namespace teeny::judge {
 namespace {
@@ -195,6 +194,7 @@ static class Debug {
 }
 static class TeenyMain {
   public sealed class Raised : System.Exception { public string kind; public Raised(string k, string m) : base(m) { kind = k; } }
+  static bool answered = false;  // from then on a test that fails fails of what it was given
   public static object Call(System.Type type, params object[] arguments) {
     System.IO.MemoryStream m = new System.IO.MemoryStream();
     m.WriteByte((byte) 'C');
@@ -202,6 +202,7 @@ static class TeenyMain {
     foreach (object a in arguments) TeenyCodec.Put(m, a, 0);
     TeenyCodec.WriteFrame(m);
     byte[] reply = TeenyCodec.ReadFrame();
+    answered = true;
     if (reply.Length > 2 && reply[1] == 'v') {
       int at = 2;
       object x;
@@ -219,38 +220,21 @@ static class TeenyMain {
     catch (TeenyCodec.Malformed) { kind = "wrong"; what = "the program's result is not of the type asked for"; }
     catch (Raised e) { kind = e.kind; what = e.Message; }
     catch (System.NullReferenceException) { kind = "wrong"; what = "null where the test needs a value"; }
-    catch (System.Exception e) { kind = "unsupported"; what = "the test failed by itself: " + e.Message; }
+    catch (System.Exception e) { kind = answered ? "wrong" : "unsupported"; what = "the test failed by itself: " + e.Message; }
     TeenyCodec.Send("V", nonce, kind, "", what);
     System.Environment.Exit(0);
   }
 }
 )cs";
 
-std::string replace_all(std::string text, const std::string& from, const std::string& to) {
-  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) text.replace(at, from.size(), to);
-  return text;
-}
-
 std::string worker_source(const Problem& problem, const std::string& program) {
   return program + kCodec + replace_all(kWorker, "@ENTRY@", problem.entry_point);
 }
 
-// public static TYPE NAME(TYPE a, TYPE b)  ->  its type, and ", a, b" of its parameters.
 std::string driver_source(const Problem& problem) {
-  static const std::regex head(R"(^\s*public\s+static\s+(.+?)\s+([A-Za-z_]\w*)\s*\((.*)\)\s*$)"), parameter(R"((@?[A-Za-z_]\w*)\s*(,|$))");
-  const OpenedPrompt prompt = split_prompt(problem.prompt);
-  std::smatch match;
-  if (!std::regex_match(prompt.signature, match, head))
-    throw input_error("judge", problem.task_id, "its signature \"{}\" cannot be read; fix the problem set", prompt.signature);
-  std::string names, parameters = match[3], plain;
-  int depth = 0;  // commas inside <> belong to types
-  for (const char c : parameters) {
-    depth += (c == '<') - (c == '>');
-    if (depth == 0 && c != '>') plain += c;
-  }
-  for (std::sregex_iterator it(plain.begin(), plain.end(), parameter), end; it != end; ++it) names += ", (object) " + (*it)[1].str();
-  const std::string type = match[1];
-  return prompt.preamble + prompt.signature + "{ return (" + type + ") TeenyMain.Call(typeof(" + type + ")" + names + "); }\n" + test_without_closing(problem) + kCodec + kDriver;
+  const Signature s = read_signature(problem);
+  return fmt::format("{}{} {{ return ({}) TeenyMain.Call(typeof({}), new object[] {{{}}}); }}\n", s.preamble, s.head, s.type, s.type, fmt::join(s.parameters, ", ")) +
+         test_without_closing(problem) + kCodec + kDriver;
 }
 
 // mcs itself is a program for mono.
@@ -260,13 +244,6 @@ std::vector<std::string> compiler(const Language::Tools& tools) {
 }
 
 std::vector<std::string> run(const Language::Tools& tools) { return load_then(tools[0] + " /tmp/program <&3 >&4"); }
-
-std::string find_entry_point(const Problem& problem) {
-  static const std::regex head(R"(public\s+static\s+[^()]+?\s+([A-Za-z_]\w*)\s*\()");
-  std::string name;
-  for (std::sregex_iterator it(problem.prompt.begin(), problem.prompt.end(), head), end; it != end; ++it) name = (*it)[1];
-  return name;
-}
 
 }  // namespace
 
@@ -289,7 +266,6 @@ Language csharp_language() {
   l.startup_cpu_s = 0.5;
   l.starts_processes = true;
   l.one_shot_driver = true;
-  l.find_entry_point = find_entry_point;
   l.complaints = {{"OutOfMemoryException", "memory"}, {"Out of memory", "memory"}};
   return l;
 }

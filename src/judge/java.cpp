@@ -1,10 +1,9 @@
 // Java: program and test become two jars. In the test's one the class Problem has, in the program's place, a method of
 // the same signature that sends its arguments and gets the result as plain library objects, so no equals() of the program
 // is near a comparison. The channel is the process's stdin and stdout; what a program prints goes to stderr.
-#include <regex>
+#include <fmt/ranges.h>
 
-#include "judge/language.h"
-#include "teeny/core/error.h"
+#include "judge/signature.h"
 
 namespace teeny::judge {
 namespace {
@@ -174,6 +173,7 @@ constexpr const char* kDriver = R"java(
 final class TeenyMain {
   static final class Raised extends java.lang.RuntimeException { final java.lang.String kind; Raised(java.lang.String k, java.lang.String m) { super(m); kind = k; } }
   static final class Malformed extends java.lang.RuntimeException {}
+  static boolean answered = false;  // from then on a test that fails fails of what it was given
   static java.lang.Object call(java.lang.Object... arguments) {
     try {
       java.io.ByteArrayOutputStream b = new java.io.ByteArrayOutputStream();
@@ -181,6 +181,7 @@ final class TeenyMain {
       TeenyCodec.put(new java.io.DataOutputStream(b), arguments, 0);
       TeenyCodec.writeFrame(b.toByteArray());
       byte[] reply = TeenyCodec.readFrame();
+      answered = true;
       if (reply.length > 2 && reply[1] == 'v') {
         try { return TeenyCodec.decode(reply, 2); } catch (java.lang.Throwable e) { throw new Malformed(); }
       }
@@ -198,7 +199,7 @@ final class TeenyMain {
     catch (Malformed | java.lang.ClassCastException e) { kind = "wrong"; what = "the program's result is not of the type asked for"; }
     catch (Raised e) { kind = e.kind; what = e.getMessage(); }
     catch (java.lang.NullPointerException e) { kind = "wrong"; what = "null where the test needs a value"; }
-    catch (java.lang.Throwable e) { kind = "unsupported"; what = "the test failed by itself: " + e; }
+    catch (java.lang.Throwable e) { kind = answered ? "wrong" : "unsupported"; what = "the test failed by itself: " + e; }
     java.io.ByteArrayOutputStream b = new java.io.ByteArrayOutputStream();
     b.write('V');
     for (java.lang.String s : new java.lang.String[] {nonce, kind, "", what}) TeenyCodec.netstring(b, s);
@@ -208,30 +209,14 @@ final class TeenyMain {
 }
 )java";
 
-std::string replace_all(std::string text, const std::string& from, const std::string& to) {
-  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) text.replace(at, from.size(), to);
-  return text;
-}
-
 std::string worker_source(const Problem& problem, const std::string& program) {
   return program + kCodec + replace_all(kWorker, "@ENTRY@", problem.entry_point);
 }
 
-// public static TYPE NAME(TYPE a, TYPE b)  ->  its type, and ", a, b" of its parameters.
 std::string driver_source(const Problem& problem) {
-  static const std::regex head(R"(^\s*public\s+static\s+(.+?)\s+([A-Za-z_]\w*)\s*\((.*)\)\s*$)"), parameter(R"(([A-Za-z_]\w*)\s*(,|$))");
-  const OpenedPrompt prompt = split_prompt(problem.prompt);
-  std::smatch match;
-  if (!std::regex_match(prompt.signature, match, head))
-    throw input_error("judge", problem.task_id, "its signature \"{}\" cannot be read; fix the problem set", prompt.signature);
-  std::string names, parameters = match[3], plain;
-  int depth = 0;  // commas inside <> belong to types
-  for (const char c : parameters) {
-    depth += (c == '<') - (c == '>');
-    if (depth == 0 && c != '>') plain += c;
-  }
-  for (std::sregex_iterator it(plain.begin(), plain.end(), parameter), end; it != end; ++it) names += (names.empty() ? "" : ", ") + (*it)[1].str();
-  return prompt.preamble + prompt.signature + "{ return (" + match[1].str() + ") (Object) TeenyMain.call(new Object[] {" + names + "}); }\n" + test_without_closing(problem) + kCodec + kDriver;
+  const Signature s = read_signature(problem);
+  return fmt::format("{}{} {{ return ({}) (Object) TeenyMain.call(new Object[] {{{}}}); }}\n", s.preamble, s.head, s.type, fmt::join(s.parameters, ", ")) +
+         test_without_closing(problem) + kCodec + kDriver;
 }
 
 // The jar is not compressed: it lives for one program. Annotation processors, which would run in the compiler, are off.
@@ -244,13 +229,6 @@ std::vector<std::string> compiler(const Language::Tools& tools) {
 std::vector<std::string> run(const Language::Tools& tools) {
   return load_then("/bin/sh -c 'cd /tmp && mkdir classes && tar -xf program -C classes && exec " + tools[0] +
                    " -ea -Xmx512m -Xss8m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -XX:-UsePerfData -XX:CICompilerCount=1 -cp classes:" + tools[2] + " TeenyMain <&3 >&4'");
-}
-
-std::string find_entry_point(const Problem& problem) {
-  static const std::regex head(R"(public\s+static\s+[^()]+?\s+([A-Za-z_]\w*)\s*\()");
-  std::string name;
-  for (std::sregex_iterator it(problem.prompt.begin(), problem.prompt.end(), head), end; it != end; ++it) name = (*it)[1];
-  return name;
 }
 
 }  // namespace
@@ -274,7 +252,6 @@ Language java_language() {
   l.startup_cpu_s = 1;
   l.starts_processes = true;
   l.one_shot_driver = true;
-  l.find_entry_point = find_entry_point;
   l.complaints = {{"OutOfMemoryError", "memory"}};
   return l;
 }

@@ -2,8 +2,6 @@
 // synchronous proxy for it. Values cross as tagged JSON and are rebuilt as plain data in the driver.
 #include "judge/javascript.h"
 
-#include <regex>
-
 namespace teeny::judge {
 namespace {
 
@@ -160,15 +158,6 @@ std::vector<std::string> command(const Language::Tools& tools, const char* progr
 std::vector<std::string> javascript_worker(const Language::Tools& tools) { return command(tools, kWorker); }
 std::vector<std::string> javascript_driver(const Language::Tools& tools) { return command(tools, kDriver); }
 
-std::string javascript_entry_point(const Problem& problem) {
-  static const std::regex bound(R"(candidate\s*=\s*([A-Za-z_$][\w$]*)\s*;)"), opened(R"(function\s+([A-Za-z_$][\w$]*)\s*\()");
-  std::smatch match;
-  if (std::regex_search(problem.test, match, bound)) return match[1];
-  std::string name;
-  for (std::sregex_iterator it(problem.prompt.begin(), problem.prompt.end(), opened), end; it != end; ++it) name = (*it)[1];
-  return name;
-}
-
 Language javascript_language() {
   Language l;
   l.id = "js";
@@ -180,7 +169,7 @@ Language javascript_language() {
   l.worker = javascript_worker;
   l.driver = javascript_driver;
   l.address_space = 8ull << 30;  // V8 reserves address space far beyond what it uses; the watchdog counts real pages
-  l.find_entry_point = javascript_entry_point;
+  l.entry = kJavaScriptEntry;
   l.complaints = {{"heap out of memory", "memory"}};
   return l;
 }

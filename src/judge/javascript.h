@@ -6,6 +6,6 @@ namespace teeny::judge {
 
 std::vector<std::string> javascript_worker(const Language::Tools& tools);
 std::vector<std::string> javascript_driver(const Language::Tools& tools);
-std::string javascript_entry_point(const Problem& problem);
+inline constexpr EntryMarks kJavaScriptEntry{"candidate =", ";", "function", "("};
 
 }  // namespace teeny::judge

@@ -180,22 +180,24 @@ class JudgeState {
     options.interrupted = context.interrupted;
     const std::string program = prelude_for(job.problem, body) + (job.whole ? "" : job.problem.prompt) + body;
     verdict = judge_program(options, job.problem, program, drivers[language->id]);
-    if (verdict.detail.starts_with(kSandboxFailed) && !verdict.ran) verdict = believe_sandbox_failure(options, job.problem, program, drivers[language->id]);
+    if (!verdict.ran && (verdict.detail.starts_with(kSandboxFailed) || verdict.detail.starts_with(kTestDied))) verdict = believe_failure(options, job.problem, program, drivers[language->id]);
     bool blank = body.find_first_not_of(" \t\r\n") == std::string::npos;
     if (blank && verdict.ran && !verdict.passed) verdict.category = category::kEmpty;
     return verdict;
   }
 
-  // Only the sandbox's own words tell that it could not be started, and a program can write them too, to get out of the
-  // score. When it happens twice while other programs start, it was the program.
-  static Verdict believe_sandbox_failure(const SessionOptions& options, const Problem& problem, const std::string& program, Peer& driver) {
+  // A program can get out of the score: by writing what only the sandbox says when it cannot be started, or by values that the
+  // test process dies of (sets of colliding hashes, millions of lists). When it happens twice while other programs are
+  // judged, it was the program.
+  static Verdict believe_failure(const SessionOptions& options, const Problem& problem, const std::string& program, Peer& driver) {
     Verdict again = judge_program(options, problem, program, driver);
-    bool others_start = false;
-    if (again.ran || !again.detail.starts_with(kSandboxFailed)) return again;
-    language_self_test(options, others_start);
-    if (!others_start) return again;
+    bool others_run = false;
+    const bool test_died = again.detail.starts_with(kTestDied);
+    if (again.ran || !(test_died || again.detail.starts_with(kSandboxFailed))) return again;
+    language_self_test(options, others_run);
+    if (!others_run) return again;
     again.ran = true;
-    again.category = category::kException;
+    again.category = test_died ? category::kOutput : category::kException;
     return again;
   }
 

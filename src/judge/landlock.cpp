@@ -54,7 +54,7 @@ Fd make_landlock_ruleset(const std::vector<std::string>& readable) {
   Fd ruleset(int(syscall(SYS_landlock_create_ruleset, &attributes, size, 0)));
   if (ruleset.get() < 0) throw device_error("judge", "landlock", "cannot create a rule set: {}", std::strerror(errno));
   for (const std::string& path : readable) allow(ruleset.get(), path, kRead);
-  for (const char* device : {"/dev/urandom", "/dev/random", "/dev/zero"}) allow(ruleset.get(), device, LANDLOCK_ACCESS_FS_READ_FILE);
+  for (const char* device : {"/dev/urandom", "/dev/random"}) allow(ruleset.get(), device, LANDLOCK_ACCESS_FS_READ_FILE);
   allow(ruleset.get(), "/dev/null", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE);
   return ruleset;
 }

@@ -28,6 +28,13 @@ struct Companion {
 // A compiled language adds a compiler: a process in a sandbox of its own that reads a source at descriptor 3 up to its
 // end, writes its output to descriptor 4, what it complains about to stderr, and exits with 0 when it succeeded. Program
 // and test are compiled apart, so that neither the compiler nor the linker ever sees both.
+
+// Where a set without the field "entry_point" names the function: in the test, else in the prompt, the last name between two
+// texts ("" before it: the start of a line). Without prompt_after: the head of the function that ends the prompt.
+struct EntryMarks {
+  const char *test_before = nullptr, *test_after = nullptr, *prompt_before = nullptr, *prompt_after = nullptr;
+};
+
 struct Language {
   using Tools = std::vector<std::string>;  // the main program's path, then the companions' paths
   std::string id;
@@ -50,7 +57,7 @@ struct Language {
   double startup_cpu_s = 0;                // CPU time of the runtime itself, on top of the program's
   bool starts_processes = false;           // needs a tier in which programs may do that
   bool one_shot_driver = false;            // a driver judges one program
-  std::string (*find_entry_point)(const Problem&) = nullptr;  // for sets without that field; "" when there is none
+  EntryMarks entry;
   // Where the runtime itself says why a program died: kind by a text of its stderr, the first that is found.
   std::vector<std::pair<const char*, const char*>> complaints;
   bool complaints_explain = false;         // also a wrong answer: a call that fails just prints less

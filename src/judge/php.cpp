@@ -1,7 +1,5 @@
 // PHP: a worker that loads the program and answers calls, and a driver that runs the test with a function in the
 // program's place. Values cross as tagged text. Arguments go by value.
-#include <regex>
-
 #include "judge/language.h"
 
 namespace teeny::judge {
@@ -166,16 +164,6 @@ std::vector<std::string> command(const Language::Tools& tools, const char* progr
           "-d", "allow_url_fopen=0", "-r", std::string(kCodec) + program};
 }
 
-// What the test wraps, else the last function that the prompt opens.
-std::string find_entry_point(const Problem& problem) {
-  static const std::regex wrapped(R"(return\s+([A-Za-z_]\w*)\(\.\.\.\$args\))"), opened(R"((?:^|\n)function\s+([A-Za-z_]\w*)\s*\()");
-  std::smatch match;
-  if (std::regex_search(problem.test, match, wrapped)) return match[1];
-  std::string name;
-  for (std::sregex_iterator it(problem.prompt.begin(), problem.prompt.end(), opened), end; it != end; ++it) name = (*it)[1];
-  return name;
-}
-
 }  // namespace
 
 Language php_language() {
@@ -191,7 +179,7 @@ Language php_language() {
   l.driver = [](const Language::Tools& tools) { return command(tools, kDriver); };
   l.address_space = 2ull << 30;
   l.one_shot_driver = true;
-  l.find_entry_point = find_entry_point;
+  l.entry = {"return", "(...$args)", "\nfunction", "("};  // the test wraps it
   l.complaints = {{"Allowed memory size", "memory"}, {"Out of memory", "memory"}, {"Cannot redeclare", "name"}, {"Maximum function nesting", "exception"}};
   return l;
 }

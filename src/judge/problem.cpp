@@ -1,7 +1,7 @@
 // Problem sets in HumanEval's form, and where a completion ends.
 #include <algorithm>
 
-#include "judge/language.h"
+#include "judge/signature.h"
 #include "teeny/core/error.h"
 #include "teeny/text/dataset.h"
 
@@ -42,7 +42,7 @@ Problem read_problem(const Json& row, const std::string& path, size_t number) {
   p.entry_point = text_field(row, "entry_point", path, p.task_id, false);
   if (p.language == "python" && p.task_id.starts_with("Python/")) p.prelude = kMulPythonPrelude;
   if (const judge::Language* language = judge::find_language(p.language); language && p.entry_point.empty()) {
-    p.entry_point = language->find_entry_point(p);
+    p.entry_point = judge::find_entry_point(*language, p);
     if (p.entry_point.empty())
       throw input_error("judge", path, "task {} has no \"entry_point\", and none can be read from its prompt; add the field", p.task_id);
   }

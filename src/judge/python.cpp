@@ -1,8 +1,6 @@
 // Python: a worker that loads the program and answers calls, and a driver that runs the tests with a proxy for it.
 // Values cross as tagged text; the driver rebuilds exact built-in types from it, so that no class, __eq__ or hash of the
 // program ever reaches a comparison. Arguments go by value: a test does not see changes made in place.
-#include <regex>
-
 #include "judge/language.h"
 
 namespace teeny::judge {
@@ -293,14 +291,6 @@ std::vector<std::string> command(const Language::Tools& tools, const char* progr
 std::vector<std::string> worker(const Language::Tools& tools) { return command(tools, kWorker); }
 std::vector<std::string> driver(const Language::Tools& tools) { return command(tools, kDriver); }
 
-// The last function that the prompt opens.
-std::string find_entry_point(const Problem& problem) {
-  static const std::regex definition(R"((?:^|\n)def\s+([A-Za-z_]\w*)\s*\()");
-  std::string name;
-  for (std::sregex_iterator it(problem.prompt.begin(), problem.prompt.end(), definition), end; it != end; ++it) name = (*it)[1];
-  return name;
-}
-
 }  // namespace
 
 Language python_language() {
@@ -314,7 +304,7 @@ Language python_language() {
   l.worker = worker;
   l.driver = driver;
   l.address_space = 1ull << 30;
-  l.find_entry_point = find_entry_point;
+  l.entry.prompt_before = "\ndef", l.entry.prompt_after = "(";
   l.complaints = {{"MemoryError", "memory"}};
   return l;
 }

@@ -174,7 +174,8 @@ std::vector<std::string> Sandbox::bwrap_command(const std::vector<std::string>& 
     else if (fs::is_directory(status)) a.insert(a.end(), {"--ro-bind", folder, folder});
   }
   a.insert(a.end(), {"--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache", "--ro-bind-try", "/etc/alternatives", "/etc/alternatives"});
-  a.insert(a.end(), {"--proc", "/proc", "--dev", "/dev", "--size", kTmpBytes, "--tmpfs", "/tmp"});
+  // /dev is a tmpfs without a limit: read-only. A shared mapping of /dev/zero is memory that nobody counts.
+  a.insert(a.end(), {"--proc", "/proc", "--dev", "/dev", "--ro-bind", "/dev/null", "/dev/zero", "--remount-ro", "/dev", "--size", kTmpBytes, "--tmpfs", "/tmp"});
   for (const std::string& root : roots_) a.insert(a.end(), {"--ro-bind-try", root, root});
   a.insert(a.end(), {"--remount-ro", "/", "--chdir", "/tmp", "--seccomp", "5", "--", prlimit_, "--nproc=" + std::to_string(processes)});
   a.insert(a.end(), command.begin(), command.end());

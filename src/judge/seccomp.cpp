@@ -1,9 +1,11 @@
 // Facts: seccomp(2), linux/seccomp.h, linux/audit.h. A filter reads seccomp_data: nr at 0, arch at 4, arguments from 16.
 #include "judge/seccomp.h"
 
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include <cerrno>
@@ -20,7 +22,7 @@ constexpr uint32_t kArch = AUDIT_ARCH_AARCH64;
 #error "the judge's system call filter knows x86_64 and aarch64 only"
 #endif
 constexpr uint32_t kX32Bit = 0x40000000;
-constexpr uint32_t kTiocsti = 0x5412, kTioclinux = 0x541C;
+constexpr uint32_t kTiocsti = 0x5412, kTioclinux = 0x541C, kFiosetown = 0x8901, kSiocspgrp = 0x8902;
 constexpr uint32_t kNamespaceFlags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
 constexpr uint32_t argument_low(int i) { return uint32_t(offsetof(seccomp_data, args)) + 8u * uint32_t(i); }  // little-endian
 
@@ -34,6 +36,8 @@ const int kDenied[] = {
     SYS_open_by_handle_at, SYS_name_to_handle_at, SYS_fanotify_init, SYS_kcmp, SYS_pidfd_getfd, SYS_pidfd_open, SYS_mbind,
     SYS_set_mempolicy, SYS_migrate_pages, SYS_move_pages, SYS_move_mount, SYS_open_tree, SYS_fsopen, SYS_fsconfig, SYS_fsmount,
     SYS_fspick, SYS_socket, SYS_memfd_secret, SYS_lookup_dcookie, SYS_nfsservctl,
+    // Memory that no process has to hold: it would not be counted, and System V's outlives the program.
+    SYS_memfd_create, SYS_shmget, SYS_msgget, SYS_semget, SYS_mq_open,
 #if defined(__x86_64__)
     SYS_iopl, SYS_ioperm, SYS_modify_ldt, SYS_uselib, SYS_ustat, SYS_sysfs, SYS__sysctl, SYS_create_module,
 #endif
@@ -80,9 +84,31 @@ void add_clone_rules(Builder& b, bool strict) {
   b.allow();
 }
 
+// No memory shared with nobody knows whom: its pages stay, uncounted, when most of a mapping is unmapped. Reading a file so is
+// what the JVM does with its library.
+void add_mapping_rules(Builder& b) {
+  b.skip_unless_equal(SYS_mmap, 7);
+  b.load(argument_low(3));
+  b.skip_unless_any_bit(MAP_SHARED, 4);
+  b.skip_if_any_bit(MAP_ANONYMOUS, 2);
+  b.load(argument_low(2));
+  b.skip_unless_any_bit(PROT_WRITE, 1);
+  b.deny(EPERM);
+  b.allow();
+}
+
 void add_strict_rules(Builder& b) {
-  for (int number : {SYS_setsid, SYS_setpgid, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_tkill, SYS_pidfd_send_signal})
+  // Signals, and what else one process can do to others of its user: priorities, processors.
+  for (int number : {SYS_setsid, SYS_setpgid, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_tkill, SYS_pidfd_send_signal, SYS_setpriority, SYS_ioprio_set,
+                     SYS_sched_setaffinity, SYS_sched_setscheduler, SYS_sched_setparam, SYS_sched_setattr})
     b.deny_call(number, EPERM);
+  b.skip_unless_equal(SYS_fcntl, 6);  // SIGIO to a process of one's choice
+  b.load(argument_low(1));
+  b.skip_if_equal(F_SETOWN, 2);
+  b.skip_if_equal(F_SETOWN_EX, 1);
+  b.skip_unless_equal(F_SETSIG, 1);
+  b.deny(EPERM);
+  b.allow();
 #if defined(__x86_64__)
   b.deny_call(SYS_fork, EPERM);
   b.deny_call(SYS_vfork, EPERM);
@@ -105,12 +131,15 @@ SeccompFilter make_filter(bool strict) {
   b.deny(EPERM);
 #endif
   for (int number : kDenied) b.deny_call(number, EPERM);
-  b.skip_unless_equal(SYS_ioctl, 5);
+  b.skip_unless_equal(SYS_ioctl, 7);
   b.load(argument_low(1));
-  b.skip_if_equal(kTiocsti, 1);
+  b.skip_if_equal(kTiocsti, 3);
+  b.skip_if_equal(kFiosetown, 2);
+  b.skip_if_equal(kSiocspgrp, 1);
   b.skip_unless_equal(kTioclinux, 1);
   b.deny(EPERM);
   b.allow();
+  add_mapping_rules(b);
   if (strict) add_strict_rules(b);
   add_clone_rules(b, strict);
   b.allow();

@@ -178,6 +178,7 @@ class Session {
       driver_busy_ = true;
     } else if (f[0] == 'R' && calling_) {
       calling_ = false;
+      answered_ = true;
       driver_.send('R', honest_reply(std::string_view(f).substr(1)));
     } else {
       decide(category::kWrong, "the program wrote to the judge's channel by itself");
@@ -229,7 +230,7 @@ class Session {
   void check_alive() {
     if (driver_.closed) {
       int status = driver_.process.wait();
-      return decide(category::kNotRun, fmt::format("the test process ended (status {}): {}", status, printable(driver_.errors.text())));
+      return decide(category::kNotRun, fmt::format("{} (status {}): {}", answered_ ? kTestDied : "the test process ended", status, printable(driver_.errors.text())));
     }
     if (worker_.closed) decide_death();
   }
@@ -282,7 +283,7 @@ class Session {
   Peer worker_;
   std::string nonce_, loads_, driver_loads_;
   Clock::time_point started_;
-  bool done_ = false, loaded_ = false, calling_ = false, driver_busy_ = false;
+  bool done_ = false, loaded_ = false, calling_ = false, answered_ = false, driver_busy_ = false;
   double last_look_ = 0;
   int64_t calls_ = 0;
   Usage usage_;

@@ -20,6 +20,7 @@ struct Peer {
 };
 
 inline constexpr std::string_view kSandboxFailed = "the sandbox could not be started: ";
+inline constexpr std::string_view kTestDied = "the test process ended while it handled what the program returned";
 
 struct SessionOptions {
   const Sandbox* sandbox = nullptr;

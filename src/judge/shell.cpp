@@ -1,7 +1,5 @@
 // Shell programs under bash: a worker that loads the program and answers calls with what the function prints, and a
 // driver that runs the test with a function in the program's place. bash cannot read bytes by count, so od and head do.
-#include <regex>
-
 #include "judge/language.h"
 
 namespace teeny::judge {
@@ -84,16 +82,6 @@ std::vector<std::string> command(const Language::Tools& tools, const char* progr
   return {tools[0], "--noprofile", "--norc", "-c", std::string(kCodec) + program};
 }
 
-// What the test wraps, else the last function that the prompt opens.
-std::string find_entry_point(const Problem& problem) {
-  static const std::regex wrapped(R"(\n\s*([A-Za-z_]\w*) "\$@")"), opened(R"((?:^|\n)([A-Za-z_]\w*)\s*\(\))");
-  std::smatch match;
-  if (std::regex_search(problem.test, match, wrapped)) return match[1];
-  std::string name;
-  for (std::sregex_iterator it(problem.prompt.begin(), problem.prompt.end(), opened), end; it != end; ++it) name = (*it)[1];
-  return name;
-}
-
 }  // namespace
 
 Language shell_language() {
@@ -109,7 +97,7 @@ Language shell_language() {
   l.address_space = 1ull << 30;
   l.starts_processes = true;
   l.one_shot_driver = true;
-  l.find_entry_point = find_entry_point;
+  l.entry = {"{", "\"$@\"", "", "()"};  // the test wraps it
   l.complaints_explain = true;
   l.complaints = {{"command not found", "name"}};
   return l;

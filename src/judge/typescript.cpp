@@ -85,7 +85,7 @@ Language typescript_language() {
   l.driver_source = [](const Problem&) { return std::string(); };
   l.test_text = test_text;
   l.address_space = 8ull << 30;
-  l.find_entry_point = javascript_entry_point;
+  l.entry = kJavaScriptEntry;
   l.complaints = {{"heap out of memory", "memory"}};
   return l;
 }

@@ -115,8 +115,19 @@ std::vector<Json> load_records(const std::vector<std::string>& paths) {
   for (const auto& file : files) {
     Json record = read_json_file(file, "record");
     check_record(record, file);
-    const auto same = [&](const Json& other) { return other["id"] == record["id"]; };  // a file named twice counts once
-    if (std::none_of(out.begin(), out.end(), same)) out.push_back(std::move(record));
+    std::vector<Json> found;  // the record, and those of further models that it holds
+    if (const auto more = record.find("variants"); more != record.end() && more->is_array()) {
+      for (Json& one : *more) {
+        check_record(one, file);
+        found.push_back(std::move(one));
+      }
+      record.erase("variants");
+    }
+    found.insert(found.begin(), std::move(record));
+    for (Json& one : found) {
+      const auto same = [&](const Json& other) { return other["id"] == one["id"]; };  // a file named twice counts once
+      if (std::none_of(out.begin(), out.end(), same)) out.push_back(std::move(one));
+    }
   }
   return out;
 }

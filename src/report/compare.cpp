@@ -127,12 +127,15 @@ void test_from_items(const ReportData& data, Variant& v) {
   }
 }
 
-void adjust_by_holm(std::vector<PairedTest*> tests) {
-  std::erase_if(tests, [](const PairedTest* t) { return !t->p; });
+void adjust_by_holm(const std::vector<PairedTest*>& tests) {
   std::vector<double> p;
-  for (const auto* t : tests) p.push_back(*t->p);
+  std::vector<Maybe*> targets;
+  for (auto* t : tests) {
+    if (t->p) p.push_back(*t->p), targets.push_back(&t->p_holm);
+    if (t->p_equivalent) p.push_back(*t->p_equivalent), targets.push_back(&t->p_equivalent_holm);
+  }
   const auto adjusted = holm(p);
-  for (size_t i = 0; i < tests.size(); ++i) tests[i]->p_holm = adjusted[i];
+  for (size_t i = 0; i < targets.size(); ++i) *targets[i] = adjusted[i];
 }
 }  // namespace
 
@@ -200,6 +203,12 @@ void compare_variants(ReportData& data) {
   });
   data.headline = headline(data);
   data.caveat = caveat(data);
+}
+
+size_t claims(const std::vector<PairedTest>& tests) {
+  size_t n = 0;
+  for (const auto& t : tests) n += (t.p ? 1u : 0u) + (t.p_equivalent ? 1u : 0u);
+  return n;
 }
 
 const PairedTest* test_of(const Variant& v, const std::string& task) {

@@ -35,11 +35,12 @@ std::string speed_csv(const ReportData& data) {
 
 std::string tests_csv(const ReportData& data) {
   std::string out;
-  put_row(out, {"variant", "task", "reference", "test", "difference", "ci95_low", "ci95_high", "gained", "lost", "p", "p_holm", "detectable_difference"});
+  put_row(out, {"variant", "task", "reference", "test", "difference", "ci95_low", "ci95_high", "gained", "lost", "p", "p_holm", "detectable_difference", "equivalence_margin", "p_equivalent", "p_equivalent_holm"});
   const auto count = [](const std::optional<uint64_t>& n) { return n ? std::to_string(*n) : std::string(); };
   for (const auto& t : data.tests)
     put_row(out, {csv_cell(data.variants[t.variant].label), csv_cell(t.task), csv_cell(t.reference), csv_cell(t.test), plain(t.difference),
-                  t.interval ? plain(t.interval->low) : "", t.interval ? plain(t.interval->high) : "", count(t.gained), count(t.lost), plain(t.p), plain(t.p_holm), plain(t.detectable)});
+                  t.interval ? plain(t.interval->low) : "", t.interval ? plain(t.interval->high) : "", count(t.gained), count(t.lost), plain(t.p), plain(t.p_holm), plain(t.detectable), plain(t.margin),
+                  plain(t.p_equivalent), plain(t.p_equivalent_holm)});
   return out;
 }
 }  // namespace

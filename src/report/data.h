@@ -44,6 +44,7 @@ struct PairedTest {
   std::string task, test, reference;
   size_t variant = 0;
   Maybe difference, p, p_holm, detectable;
+  Maybe margin, p_equivalent, p_equivalent_holm;  // of the test that the two differ by less than the margin (a share)
   std::optional<Interval> interval;
   std::optional<uint64_t> gained, lost;
   std::vector<std::string> gained_ids, lost_ids;
@@ -51,6 +52,8 @@ struct PairedTest {
   bool share = true;        // the difference is of a share of solved problems (higher is better), else of perplexity and the like
   bool worse() const { return difference && (share ? *difference < 0 : *difference > 0); }
 };
+
+size_t claims(const std::vector<PairedTest>& tests);  // how many have a p: of a difference, of an equivalence
 
 struct TensorError {
   std::string name;

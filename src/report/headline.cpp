@@ -109,7 +109,7 @@ std::string caveat(const ReportData& data) {
   for (const auto& t : v->tests)
     if (t.detectable && t.share) detectable = std::max(detectable.value_or(0), *t.detectable);
   std::string out = fmt::format("{} variant{} tested against the reference at the 5 % level, adjusted for {} tests.", tested, tested == 1 ? " was" : "s were",
-                                std::count_if(data.tests.begin(), data.tests.end(), [](const PairedTest& t) { return t.p.has_value(); }));
+                                claims(data.tests));
   if (detectable) out += fmt::format(" A loss of less than {:.1f} points could have gone unseen.", *detectable * 100);
   return out;
 }

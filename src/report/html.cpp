@@ -122,7 +122,7 @@ std::string table_html(const TextTable& table, const char* label, const char* ma
   for (size_t r = 0; r < table.rows.size(); ++r) {
     out += table.marked[r] ? fmt::format("<tr class=\"{}\">", marked_class) : "<tr>";
     for (size_t i = 0; i < table.rows[r].size(); ++i) {
-      const bool alarm = table.rows[r][i] == "significant loss";
+      const bool alarm = table.rows[r][i].starts_with("significant loss");
       out += table.numeric[i] ? "<td class=\"n\">" : alarm ? "<td class=\"bad\">" : "<td>";
       out += escape_html(table.rows[r][i].empty() ? "\u2013" : table.rows[r][i]) + "</td>";
     }
@@ -137,15 +137,7 @@ std::string test_section(const ReportData& data) {
   std::string out = "<section>\n<h2>Is a difference more than luck?</h2>\n<p class=\"lead\">Paired tests, problem by problem, against the reference. p is adjusted for all tests of this page; "
                     "the last column is the loss that a test of this size could have seen.</p>\n" + table_html(table, "Paired tests", "");
   std::string ids;
-  for (const auto& t : data.tests) {
-    if (t.gained_ids.empty() && t.lost_ids.empty()) continue;
-    const auto list = [](const std::vector<std::string>& names) {
-      std::string text;
-      for (size_t i = 0; i < names.size() && i < 200; ++i) text += (i ? ", " : "") + names[i];
-      return names.empty() ? std::string("none") : names.size() > 200 ? text + fmt::format(" and {} more", names.size() - 200) : text;
-    };
-    ids += "<p class=\"ids\"><b>" + escape_html(data.variants[t.variant].label + ", " + t.task) + "</b><br>Gained: " + escape_html(list(t.gained_ids)) + "<br>Lost: " + escape_html(list(t.lost_ids)) + "</p>\n";
-  }
+  for (const auto& line : flips(data)) ids += "<p class=\"ids\">" + escape_html(line) + "</p>\n";
   if (!ids.empty()) out += "<details><summary>Which problems each variant gained and lost</summary>\n" + ids + "</details>\n";
   return out + "</section>\n";
 }

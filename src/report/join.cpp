@@ -144,6 +144,9 @@ PairedTest test_from(const Json& item) {
   t.interval = interval_at(item, "ci95");
   t.p = number_at(item, "p");
   t.detectable = number_at(item, "detectable_difference");
+  const Json& equivalence = object_at(object_at(item, "details"), "equivalence");
+  t.margin = number_at(equivalence, "margin");
+  t.p_equivalent = number_at(equivalence, "p");
   const auto ids = [&](const char* key, std::optional<uint64_t>& n, std::vector<std::string>& names) {
     const auto at = item.find(key);
     if (at == item.end()) return;

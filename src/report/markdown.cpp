@@ -59,6 +59,7 @@ std::vector<OutputText> render_markdown(const Page& page) {
   std::string out = "# " + escape_markdown(data.title) + "\n\n**" + escape_markdown(data.headline) + "**\n\n" + (data.caveat.empty() ? "" : escape_markdown(data.caveat) + "\n\n") + "## Variants\n\n";
   put_table(out, variant_table(page));
   if (const auto tests = test_table(data); !tests.rows.empty()) out += "## Paired tests against the reference\n\n", put_table(out, tests);
+  put_list(out, "Problems gained and lost", flips(data));
   if (const auto errors = error_table(data); !errors.rows.empty()) out += "## Failed programs by category\n\n", put_table(out, errors);
   out += "## Pictures\n\n";
   put_pictures(out, page);

@@ -49,6 +49,7 @@ struct TextTable {
 TextTable speed_table(const ReportData& data);
 TextTable test_table(const ReportData& data);
 TextTable error_table(const ReportData& data);  // failed problems by category, a row a variant and task (so also a language)
+std::vector<std::string> flips(const ReportData& data);  // the problems that each variant gained and lost, a line a test
 TextTable source_table(const ReportData& data);
 std::vector<std::string> reading_notes(const ReportData& data);  // how to read the figures
 

@@ -44,7 +44,8 @@ Json summary_of(const ReportData& data, size_t records, const std::vector<std::s
     variants.push_back(std::move(row));
   }
   for (const auto& t : data.tests)
-    claims.push_back({{"variant", data.variants[t.variant].label}, {"task", t.task}, {"difference", number_or_null(t.difference)}, {"p", number_or_null(t.p)}, {"p_holm", number_or_null(t.p_holm)}});
+    claims.push_back({{"variant", data.variants[t.variant].label}, {"task", t.task}, {"difference", number_or_null(t.difference)}, {"p", number_or_null(t.p)}, {"p_holm", number_or_null(t.p_holm)},
+                      {"equivalence_margin", number_or_null(t.margin)}, {"p_equivalent_holm", number_or_null(t.p_equivalent_holm)}});
   for (const auto& p : page.pictures)
     if (!p.wide.scene) omitted.push_back(p.wide.title + ": " + p.wide.missing);
   for (const auto& note : data.notes) omitted.push_back(note);

@@ -2,6 +2,8 @@
 #include <map>
 #include <set>
 
+#include <fmt/ranges.h>
+
 #include "report/format.h"
 #include "report/renderers.h"
 
@@ -14,6 +16,15 @@ const char* interval_verdict(const PairedTest& t) {
   if (!t.interval) return "not tested";
   const bool apart = t.interval->low > 0 || t.interval->high < 0;
   return !apart ? "interval includes 0" : t.worse() ? "interval excludes 0: worse" : "interval excludes 0: better";
+}
+
+// What the adjusted tests say: of a difference, and of equivalence where a margin was given.
+std::string verdict(const PairedTest& t) {
+  if (!t.p_holm) return interval_verdict(t);
+  std::string out = *t.p_holm >= 0.05 ? "no significant difference" : t.worse() ? "significant loss" : "significant gain";
+  if (t.margin && t.p_equivalent_holm)
+    out += fmt::format("; {} within {:.1f} pt (p {})", *t.p_equivalent_holm <= 0.05 ? "equivalent" : "equivalence not shown", *t.margin * 100, p_value(*t.p_equivalent_holm));
+  return out;
 }
 
 // A column that says the same default in every row says nothing.
@@ -49,11 +60,11 @@ TextTable test_table(const ReportData& data) {
   TextTable out{{"Variant", "Task", "Difference", "95 % interval", "Gained", "Lost", "p", "p (Holm)", "Verdict", "Could have seen"},
                 {false, false, true, true, true, true, true, true, false, true}, {}, {}};
   for (const auto& t : data.tests) {
-    const bool significant = t.p_holm && *t.p_holm < 0.05, bad = significant && t.worse(), good = significant && !t.worse();
+    const bool bad = t.p_holm && *t.p_holm < 0.05 && t.worse();
     const auto show = [&](double d) { return t.share ? signed_points(d) : fmt::format("{}{}", d > 0 ? "+" : "", decimals(d)); };
     out.rows.push_back({data.variants[t.variant].label, clip_text(t.task, 40), t.difference ? show(*t.difference) : "",
                         t.interval ? show(t.interval->low) + " to " + show(t.interval->high) : "", count(t.gained), count(t.lost), t.p ? p_value(*t.p) : "",
-                        t.p_holm ? p_value(*t.p_holm) : "", bad ? "significant loss" : good ? "significant gain" : t.p_holm ? "no significant difference" : interval_verdict(t),
+                        t.p_holm ? p_value(*t.p_holm) : "", verdict(t),
                         t.detectable && t.share ? fmt::format("{:.1f} pt", *t.detectable * 100) : ""});
     out.marked.push_back(bad);
   }
@@ -96,6 +107,18 @@ TextTable error_table(const ReportData& data) {
   return out;
 }
 
+std::vector<std::string> flips(const ReportData& data) {
+  const auto list = [](const std::vector<std::string>& names) {
+    constexpr size_t kShown = 200;
+    const std::string text = fmt::format("{}", fmt::join(names.begin(), names.begin() + ptrdiff_t(std::min(names.size(), kShown)), ", "));
+    return names.empty() ? std::string("none") : names.size() > kShown ? text + fmt::format(" and {} more", names.size() - kShown) : text;
+  };
+  std::vector<std::string> out;
+  for (const auto& t : data.tests)
+    if (!t.gained_ids.empty() || !t.lost_ids.empty()) out.push_back(data.variants[t.variant].label + ", " + t.task + ". Gained: " + list(t.gained_ids) + ". Lost: " + list(t.lost_ids) + ".");
+  return out;
+}
+
 TextTable source_table(const ReportData& data) {
   TextTable out{{"Record", "Command", "Model", "Started (UTC)", "Seconds", "Machine", "teeny"}, {false, false, false, false, true, false, false}, {}, {}};
   for (const auto& s : data.sources) {
@@ -114,9 +137,8 @@ std::vector<std::string> reading_notes(const ReportData& data) {
     out.push_back(text);
   }
   if (!data.tests.empty()) {
-    const auto claims = std::count_if(data.tests.begin(), data.tests.end(), [](const PairedTest& t) { return t.p.has_value(); });
     out.push_back(fmt::format("p values are of paired tests (McNemar, exact, where not said otherwise), adjusted by Holm over all {} claims of this report. \"Not significant\" is not "
-                              "\"no loss\": beside each test stands the difference that it could have detected.", claims));
+                              "\"no loss\": beside each test stands the difference that it could have detected.", claims(data.tests)));
   }
   const auto any = [&](auto has) { return std::any_of(data.variants.begin(), data.variants.end(), has); };
   if (!data.code_tasks.empty()) out.push_back("Intervals of pass@k are 95 % (Wilson for one greedy sample a problem). Retained is the score as a share of the reference's.");
@@ -126,7 +148,9 @@ std::vector<std::string> reading_notes(const ReportData& data) {
   std::set<std::string> tiers;
   for (const auto& v : data.variants)
     if (!v.sandbox.empty()) tiers.insert(v.sandbox);
-  for (const auto& tier : tiers) out.push_back("Generated programs ran in the sandbox tier \"" + clip_text(tier, 60) + "\".");
+  for (const auto& tier : tiers)
+    out.push_back(tier == "unsandboxed" ? "Warning: generated programs ran without any sandbox (--i-accept-unsandboxed): they could have reached everything that teeny could, its verdicts included."
+                                        : "Generated programs ran in the sandbox tier \"" + clip_text(tier, 60) + "\".");
   return out;
 }
 

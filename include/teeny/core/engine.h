@@ -58,6 +58,7 @@ struct BenchOptions : CommonOptions {
 };
 
 struct EvalOptions : CommonOptions {
+  std::vector<std::string> also;         // further models, measured in the same pass over text and reference
   std::string reference, text, data, save_completions, score_completions, protocol;
   std::string ppl_protocol = "windows";  // or "llama.cpp"
   bool resume = false;                   // take up what an interrupted run had generated
@@ -78,7 +79,8 @@ struct GenerateOptions : CommonOptions {
 
 // Each call returns the finished record (docs/result.schema.json). A requested check that failed (--fail-if-loss ...) is
 // a record with status "check-failed" and a warning of code "check-failed" that says what and by how much: the record is
-// printed and kept, then the command exits 5. `model` of quantize and convert is what was written, model.path where.
+// printed and kept, then the command exits 5. `model` of quantize and convert is what was written, model.path where. A
+// record of eval with several models is the first one's; its `variants` are the complete records of the others.
 class Engine {
  public:
   virtual ~Engine() = default;

@@ -13,7 +13,7 @@ class Eval : public Command {
  public:
   void setup(Options& o) override {
     o.group("What");
-    add_model_option(o, options_);
+    o.texts({"--model"}, models_, "MODEL", std::string(kModelHelp) + "; given again: a further model, measured in the same pass over text and reference", Takes::File);
     o.text({"--reference"}, options_.reference, "MODEL", "model to compare with, usually the unquantized one", Takes::File);
     o.choices({"--tasks"}, options_.tasks, {"ppl", "kld", "humaneval", "humaneval-mul", "demo-code"}, "what to measure").shown_default = "ppl; with --reference ppl,kld";
     o.choice({"--protocol"}, options_.protocol, {"base", "instruct"}, "how code prompts are put").shown_default = "instruct when the model has a chat template, else base";
@@ -33,7 +33,11 @@ class Eval : public Command {
     const bool scores_only = !options_.score_completions.empty();
     check_combinations(o);
     options_.args = session.args();
-    if (!scores_only || o.given("--model")) options_.model = resolve_model(options_.model, session.context());
+    if (models_.empty()) models_.emplace_back();
+    if (!scores_only || o.given("--model"))
+      for (auto& model : models_) model = resolve_model(model, session.context());
+    options_.model = models_.front();
+    options_.also.assign(models_.begin() + 1, models_.end());
     if (!options_.reference.empty()) options_.reference = resolve_model(options_.reference, session.context());
     if (options_.tasks.empty() && !scores_only) options_.tasks = options_.reference.empty() ? std::vector<std::string>{"ppl"} : std::vector<std::string>{"ppl", "kld"};
     require_file(options_.text, "--text");
@@ -41,7 +45,12 @@ class Eval : public Command {
     if (!options_.data.empty() && !path_exists(options_.data)) throw input_error("input", options_.data, "no such file or directory (given with --data)");
     if (!options_.save_completions.empty()) require_writable(options_.save_completions, "--save-completions");
     session.check_destinations();
-    return session.deliver(session.engine().eval(options_, session.context()), [&](const Json& r) { return render_eval(r, session.colour()); });
+    return session.deliver(session.engine().eval(options_, session.context()), [&](const Json& r) {
+      std::string out = render_eval(r, session.colour());
+      if (r.contains("variants"))
+        for (const Json& other : r["variants"]) out += "\n" + render_eval(other, session.colour());
+      return out;
+    });
   }
 
  private:
@@ -78,6 +87,7 @@ class Eval : public Command {
   }
 
   EvalOptions options_;
+  std::vector<std::string> models_;
 };
 
 }  // namespace

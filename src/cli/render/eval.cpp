@@ -57,6 +57,10 @@ std::string comparison_lines(const Json& record, const Json& comparisons) {
     if (share) out += fmt::format(", gained {}, lost {}", count_of(line, "gained"), count_of(line, "lost"));
     if (const double detectable = number_at(line, {"detectable_difference"}, -1); detectable >= 0)
       out += ", detectable from " + (share ? fmt::format("{:.1f} points", detectable * 100) : significant(detectable, 3));
+    if (const Json* test = find(line, {"details", "equivalence"})) {
+      const double p = number_at(*test, {"p_holm"}, number_at(*test, {"p"}, -1)), margin = 100 * number_at(*test, {"margin"}, 0);
+      if (p >= 0) out += fmt::format("; {} within {:g} points (p = {:.3g})", p <= 0.05 ? "equivalent" : "not shown to be equivalent", margin, p);
+    }
     out += "\n";
   }
   return out.empty() ? "" : "\n" + out;
@@ -77,7 +81,8 @@ std::string render_eval(const Json& record, bool colour) {
     for (const auto& [category, count] : errors->items()) list += fmt::format("{}{} {}", list.empty() ? "" : ", ", category, count.dump());
     out += "\n  failed programs: " + list + "\n";
   }
-  if (const auto tier = text_at(record, {"eval", "sandbox", "tier"}); !tier.empty()) out += "  sandbox: " + tier + "\n";
+  if (const auto tier = text_at(record, {"eval", "sandbox", "tier"}); !tier.empty())
+    out += "  sandbox: " + (tier == "unsandboxed" ? style(colour, kRed, "none: programs ran unsandboxed (--i-accept-unsandboxed)") : tier) + "\n";
   return out + "  time: " + duration(number_at(record, {"seconds"}, 0)) + "\n";
 }
 

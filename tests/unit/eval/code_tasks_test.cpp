@@ -103,6 +103,29 @@ TEST_F(CodeTasks, ChecksFailAfterTheRecordIsComplete) {
   EXPECT_EQ(run()["status"], "check-failed");
 }
 
+TEST_F(CodeTasks, EachOfSeveralModelsIsChecked) {
+  options.reference = "reference";
+  options.also = {"bad"};
+  options.fail_if_loss = 20;
+  options.equivalence_margin = 60;
+  prepare = [this](const std::string& path, testing::FakeRunner& r) {
+    for (int i = 0; i < 10; ++i) r.answers["def f" + std::to_string(i) + "():\n"] = path == "bad" ? wrong : "    return " + std::to_string(i) + "\n";
+  };
+  const Json record = run();
+  EXPECT_EQ(loads["reference"], 1);
+  EXPECT_EQ(record["status"], "ok");
+  const Json& bad = record["variants"][0];
+  EXPECT_EQ(bad["status"], "check-failed");
+  EXPECT_TRUE(bad["warnings"].back()["message"].get<std::string>().starts_with("bad: humaneval: loss 100.00 points"));
+  // Four claims: two differences, two equivalences.
+  const Json &good = record["eval"]["comparison"][0], &lost = bad["eval"]["comparison"][0];
+  EXPECT_DOUBLE_EQ(lost["p"], 2.0 / 1024);
+  EXPECT_DOUBLE_EQ(lost["p_holm"], 3 * 2.0 / 1024);  // second of the four: the good one's equivalence is surer
+  EXPECT_DOUBLE_EQ(good["p_holm"], 1);
+  EXPECT_EQ(good["details"]["equivalence"]["equivalent"], true);
+  EXPECT_EQ(lost["details"]["equivalence"]["equivalent"], false);
+}
+
 TEST_F(CodeTasks, ACheckThatCouldNotBeMadeHasNotPassed) {
   options.reference = "reference";
   options.fail_if_loss = 5;

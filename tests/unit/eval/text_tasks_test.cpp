@@ -89,6 +89,55 @@ TEST_F(TextTasks, PerplexityAndDivergenceShareOnePass) {
   EXPECT_NEAR(comparison["details"]["reference_value"].get<double>(), 2, 1e-5);
 }
 
+TEST_F(TextTasks, SeveralModelsShareOnePassOverTheReference) {
+  options.tasks = {"ppl", "kld"};
+  options.reference = "reference";
+  options.also = {"second", "third"};
+  options.text = file("text.txt", std::string(8 * 3, 'a') + std::string(8 * 2, 'b'));
+  std::map<std::string, int> passes;
+  prepare = [&](const std::string& path, testing::FakeRunner& r) {
+    r.logits = [&passes, path](const std::vector<int32_t>& w) {
+      ++passes[path];
+      return path == "model" || path == "third" ? uniform(w) : favour_a(w);
+    };
+  };
+  const Json record = run();
+  EXPECT_EQ(passes, (std::map<std::string, int>{{"model", 5}, {"second", 5}, {"third", 5}, {"reference", 5}}));
+  ASSERT_EQ(record["variants"].size(), 2u);
+  const Json &second = record["variants"][0], &third = record["variants"][1];
+  EXPECT_EQ(record["model"]["path"], "model");
+  EXPECT_EQ(second["model"]["path"], "second");
+  EXPECT_EQ(second["eval"]["tasks"][1]["value"], 0.0);  // the same logits as the reference's
+  EXPECT_EQ(third["eval"]["tasks"][1]["value"], record["eval"]["tasks"][1]["value"]);
+  EXPECT_EQ(third["eval"]["tasks"][0]["per_item"], record["eval"]["tasks"][0]["per_item"]);
+  // Alone, each gives the same figures; p is corrected for all three.
+  const double p = record["eval"]["comparison"][0]["p"];
+  EXPECT_DOUBLE_EQ(record["eval"]["comparison"][0]["p_holm"], std::min(1.0, 3 * p));
+  options.also.clear();
+  const Json alone = run();
+  EXPECT_FALSE(alone.contains("variants"));
+  for (const char* key : {"value", "ci95", "per_item"})
+    for (const size_t task : {0, 1}) EXPECT_EQ(alone["eval"]["tasks"][task][key], record["eval"]["tasks"][task][key]) << key;
+  EXPECT_DOUBLE_EQ(alone["eval"]["comparison"][0]["p_holm"], p);
+}
+
+TEST_F(TextTasks, WarningsStandInTheRecordOfTheirModel) {
+  options.tasks = {"ppl"};
+  options.also = {"second"};
+  options.text = file("text.txt", std::string(8 * 2, 'a'));
+  prepare = [](const std::string& path, testing::FakeRunner& r) {
+    r.logits = [path](const std::vector<int32_t>& w) { return path == "second" ? uniform(w).fill_(std::numeric_limits<float>::quiet_NaN()) : uniform(w); };
+  };
+  const Json record = run();
+  EXPECT_TRUE(record["warnings"].empty());
+  EXPECT_EQ(record["variants"][0]["warnings"][0]["code"], "non-finite-logits");
+  options.also = {"model"};
+  EXPECT_NE(error_of(ErrorKind::Usage).find("twice"), std::string::npos);
+  options.also = {"second"};
+  options.save_completions = folder + "/x.jsonl";
+  EXPECT_NE(error_of(ErrorKind::Usage).find("--save-completions"), std::string::npos);
+}
+
 TEST_F(TextTasks, AModelDivergesFromItselfByZero) {
   options.tasks = {"kld"};
   options.reference = options.model;

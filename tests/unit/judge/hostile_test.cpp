@@ -42,6 +42,8 @@ std::vector<Attack> python_exits() {
       {"raise KeyboardInterrupt", "fail", "def f(x):\n    raise KeyboardInterrupt\n"},
       {"raise AssertionError", category::kException, "def f(x):\n    raise AssertionError\n"},
       {"speaks as the sandbox", "fail", "import os\nos.write(2, b'bwrap: no\\n')\nos._exit(1)\n"},
+      {"atexit", "fail", "import atexit, os\natexit.register(os._exit, 0)\ndef f(x):\n    return 0\n"},
+      {"abort", "fail", "def f(x):\n    import os\n    os.abort()\n"},
       {"kill itself", "fail", "def f(x):\n    import os\n    os.kill(os.getpid(), 9)\n"},
   };
 }
@@ -62,6 +64,11 @@ std::vector<Attack> python_values() {
       {"replaces check", "fail", "def check(candidate):\n    pass\ndef f(x):\n    return 0\n"},
       {"settrace", "fail", "import sys\nsys.settrace(lambda *a: None)\ndef f(x):\n    return 0\n"},
       {"frame walk",  "fail", "def f(x):\n    import sys\n    g = sys._getframe()\n    while g:\n        for k in list(g.f_globals):\n            if k in ('status', 'function', 'reply'):\n                g.f_globals[k] = ('ok', '', '')\n        g = g.f_back\n    return 0\n"},
+      {"replaces the codec", "fail", "import __main__\n__main__.encode = lambda x, out, depth=0: out.append(b'i6;')\ndef f(x):\n    return 0\n"},
+      {"replaces modules", "fail", "import sys\nfor m in list(sys.modules): sys.modules[m] = None\ndef f(x):\n    return 0\n"},
+      {"modules for the test", "fail", "for m in ('ast', 'random', 'resource', 'sitecustomize'):\n    open('/tmp/' + m + '.py', 'w').write('import os; os._exit(0)')\ndef f(x):\n    return 0\n"},
+      {"deep nesting", "fail", "def f(x):\n    return " + std::string(40000, '(') + "6" + std::string(40000, ')') + "\n"},
+      {"NUL in the source", "fail", std::string("def f(x):\n    return 0\n\0#", 24)},
       {"gc walk", "fail", "def f(x):\n    import gc\n    for o in gc.get_objects():\n        if type(o) is list:\n            try: o.append('passed')\n            except Exception: pass\n    return 0\n"},
   };
 }
@@ -77,6 +84,8 @@ std::vector<Attack> python_channels() {
       {"reports that it cannot be judged", category::kException, forge + "def f(x):\n    import time\n    os.write(4, frame(b'Rx11:unsupported0:0:'))\n    time.sleep(100)\n"},
       {"malformed reply", "fail", forge + "def f(x):\n    os.write(4, frame(b'Rvl99999999999:'))\n    return 0\n"},
       {"deep reply", "fail", forge + "def f(x):\n    os.write(4, frame(b'Rv' + b'l1:' * 100000 + b'N'))\n    return 0\n"},
+      {"colliding hashes", "fail", forge + "def f(x):\n    items = b''.join(b'i%x;' % (i * (2 ** 61 - 1)) for i in range(200000))\n    os.write(4, frame(b'RvS200000:' + items))\n    import time\n    time.sleep(1000)\n"},
+      {"millions of sets", "fail", "import os\ndef f(x):\n    n = 20000000\n    os.write(4, (3 * n + 12).to_bytes(4, 'little') + b'Rvl%d:' % n)\n    for _ in range(2000): os.write(4, b'S0:' * (n // 2000))\n    import time\n    time.sleep(1000)\n"},
       {"closes the channel", "fail", "import os\nos.close(4)\nos.close(3)\ndef f(x):\n    return 6\n"},
       {"empty frame", "fail", "import os\ndef f(x):\n    os.write(4, b'\\0\\0\\0\\0')\n    return 6\n"},
       {"giant frame", "fail", "import os\ndef f(x):\n    os.write(4, b'\\xff\\xff\\xff\\xff')\n    return 6\n"},
@@ -93,9 +102,16 @@ std::vector<Attack> python_resources() {
       {"forks 200", "pass", "def f(x):\n    import os, time\n    n = 0\n    for _ in range(200):\n        try:\n            if not os.fork():\n                time.sleep(100)\n            n += 1\n        except OSError: break\n    return x + x if n < 40 else None\n"},
       {"leaves a daemon", "pass", "def f(x):\n    import os, time\n    try:\n        if not os.fork():\n            os.setsid()\n            if os.fork(): os._exit(0)\n            time.sleep(1000)\n    except OSError: pass\n    return x + x\n"},
       {"memory", category::kMemory, "def f(x):\n    a = bytearray(3 << 30)\n    return x + x\n"},
-      {"shared memory", category::kMemory, "def f(x):\n    import mmap, os, time\n    for _ in range(6):\n        if not os.fork():\n            m = mmap.mmap(-1, 400 << 20)\n            for i in range(0, 400 << 20, 4096): m[i] = 1\n            time.sleep(100)\n    time.sleep(100)\n"},
+      {"shared memory", "fail", "def f(x):\n    import mmap, os, time\n    for _ in range(6):\n        if not os.fork():\n            m = mmap.mmap(-1, 400 << 20)\n            for i in range(0, 400 << 20, 4096): m[i] = 1\n            time.sleep(100)\n    time.sleep(100)\n"},
       {"recursion", category::kException, "def f(x):\n    return f(x)\n"},
       {"fills the disk", "pass", "def f(x):\n    n = 0\n    try:\n        for i in range(64):\n            with open('/tmp/%d' % i, 'wb') as o:\n                for _ in range(16): n += o.write(b'z' * (1 << 20))\n    except OSError: pass\n    return x + x if n <= 64 << 20 else None\n"},
+      {"huge list", category::kMemory, "def f(x):\n    return [0] * (10 ** 9)\n"},
+      {"huge power", category::kTime, "def f(x):\n    return 3 ** (10 ** 10)\n"},
+      {"endless recursion in C", "fail", "def f(x):\n    import sys\n    sys.setrecursionlimit(10 ** 9)\n    return f(x)\n"},
+      {"threads", "fail", "def f(x):\n    import threading\n    def spin():\n        while True: pass\n    while True: threading.Thread(target=spin).start()\n"},
+      {"stops itself", category::kTime, "def f(x):\n    import os, signal\n    os.kill(os.getpid(), signal.SIGSTOP)\n    return x + x\n"},
+      {"raises its limits", category::kTime, "def f(x):\n    import resource\n    for r in (resource.RLIMIT_CPU, resource.RLIMIT_AS):\n        try: resource.setrlimit(r, (-1, -1))\n        except Exception: pass\n    while True: pass\n"},
+      {"fills /dev/shm", "pass", "def f(x):\n    n = 0\n    for folder in ('/dev/shm/', '/dev/'):\n        for i in range(8):\n            try:\n                with open(folder + str(i), 'wb') as o: n += o.write(b'z' * (60 << 20))\n            except OSError: pass\n    return x + x if n == 0 else None\n"},
       {"sleeps", category::kTime, "def f(x):\n    import time\n    time.sleep(1000)\n"},
       {"sleeps at load", category::kTime, "import time\ntime.sleep(1000)\n"},
       {"spins", category::kTime, "def f(x):\n    while True: pass\n"},
@@ -124,6 +140,14 @@ std::vector<Attack> javascript() {
       {"kills its parent", "pass", "function f(x) { try { process.kill(process.ppid, 9); } catch {} return x + x; }"},
       {"reads secrets", "pass", "function f(x) { try { require('fs').readFileSync('/etc/passwd'); return 0; } catch {} return process.env.TEENY_TEST_SECRET ? 0 : x + x; }"},
       {"stack", category::kException, "function f(x) { return f(x) + 1; }"},
+      {"prototypes", "fail", "Object.prototype.kind = 'ok'; Array.prototype.map = () => [6]; Array.from = () => [6]; Number.isFinite = () => true;\nfunction f(x) { return 0; }"},
+      {"toJSON of all", "fail", "Object.prototype.toJSON = () => 6; Array.prototype.toJSON = () => 6;\nfunction f(x) { return 0; }"},
+      {"promise", category::kWrong, "async function f(x) { return x + x; }"},
+      {"endless getters", "fail", "function f(x) { const g = () => ({get a() { return g(); }}); return g(); }"},
+      {"abort", "fail", "function f(x) { process.abort(); }"},
+      {"deep nesting", "fail", "function f(x) { return " + std::string(40000, '(') + "6" + std::string(40000, ')') + "; }"},
+      {"inspector", "pass", "function f(x) { try { require('inspector').open(0, '127.0.0.1'); } catch {} return x + x; }"},
+      {"deep reply", "fail", "function f(x) { const b = Buffer.from('....Rv' + '['.repeat(200000) + ']'.repeat(200000)); b.writeUInt32LE(b.length - 4, 0); require('fs').writeSync(4, b); return 0; }"},
       {"right", "pass", "function f(x) { return x + x; }"},
   };
 }
@@ -135,6 +159,11 @@ std::vector<Attack> javascript_resources() {
       {"buffers", category::kMemory, "function f(x) { const a = []; for (;;) a.push(Buffer.alloc(50 << 20, 1)); }"},
       {"endless output", category::kOutput, "function f(x) { for (;;) require('fs').writeSync(1, 'y'.repeat(65536)); }"},
       {"spins", category::kTime, "function f(x) { for (;;); }"},
+      {"waits", category::kTime, "function f(x) { Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); }"},
+      {"slow pattern", category::kTime, "function f(x) { return /^(a+)+$/.test('a'.repeat(60) + 'b'); }"},
+      {"threads", "fail", "function f(x) { const {Worker} = require('worker_threads'); for (;;) new Worker('for (;;);', {eval: true}); }"},
+      {"millions of values", "fail", "function f(x) { const fs = require('fs'), part = Buffer.from('[\"a\",[]],'.repeat(100000)), n = 60, h = Buffer.from('....Rv[\"a\",['); h.writeUInt32LE(h.length - 4 + n * part.length + 3, 0);\n"
+                                     "  const all = b => { for (let at = 0; at < b.length;) at += fs.writeSync(4, b, at); }; all(h); for (let i = 0; i < n; i++) all(part); all(Buffer.from('1]]')); Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); }"},
   };
 }
 
@@ -201,8 +230,7 @@ TEST(JudgeHostileSlow, LandlockHoldsToo) {
   options.force_tier = "landlock";
   std::vector<Attack> all = python_exits();
   for (auto list : {python_values(), python_channels()}) all.insert(all.end(), list.begin(), list.end());
-  for (Attack& a : python_resources())
-    if (std::string_view(a.name) != "shared memory") all.push_back(a);  // starts no process there: a refusal, not memory
+  for (Attack& a : python_resources()) all.push_back(a);
   attack(all, false, options);
 }
 
@@ -284,6 +312,30 @@ class JudgeOutside : public testing::Test {
         {"io_uring", "pass", tries("l = ctypes.CDLL(None); r = l.syscall(425, 8, 0)\n        if r < 0: raise OSError()")},
         {"keyctl", "pass", tries("l = ctypes.CDLL(None); r = l.syscall(250, 0, -3, 0)\n        if r < 0: raise OSError()")},
         {"mount", "pass", tries("l = ctypes.CDLL(None); r = l.mount(b'none', b'/tmp', b'tmpfs', 0, 0)\n        if r < 0: raise OSError()")},
+        {"memory file", "pass", tries("os.memfd_create('x')")},
+        {"shared mapping", "pass", tries("import mmap; mmap.mmap(-1, 4096)")},
+        {"shared mapping of a device", "pass", tries("import mmap; mmap.mmap(os.open('/dev/zero', os.O_RDWR), 4096, prot=mmap.PROT_READ)")},
+        {"System V memory", "pass", tries("l = ctypes.CDLL(None); r = l.shmget(0x7eeb, 4096, 0o1666)\n        if r < 0: raise OSError()")},
+        {"System V messages", "pass", tries("l = ctypes.CDLL(None); r = l.msgget(0x7eeb, 0o1666)\n        if r < 0: raise OSError()")},
+        {"message queue", "pass", tries("l = ctypes.CDLL(None); r = l.syscall(240, b'teeny', 0o102, 0o666, 0)\n        if r < 0: raise OSError()")},
+        {"teeny's processors", "pass", tries("os.sched_setaffinity(" + teeny + ", {0})")},
+        {"teeny's priority", "pass", tries("os.setpriority(os.PRIO_PROCESS, " + teeny + ", 19)")},
+        {"SIGIO for teeny", "pass", tries("import fcntl; fcntl.fcntl(socket.socketpair()[0], fcntl.F_SETOWN, " + teeny + ")")},
+        {"teeny's memory", "pass", tries("open('/proc/" + teeny + "/mem', 'rb').read(1)")},
+        {"teeny's descriptors", "pass", tries("os.listdir('/proc/" + teeny + "/fd')")},
+        {"pidfd of teeny", "pass", tries("os.pidfd_open(" + teeny + ")")},
+        {"udp", "pass", tries("socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', " + std::to_string(port_) + "))")},
+        {"netlink", "pass", tries("socket.socket(16, socket.SOCK_RAW, 0)")},
+        {"vsock", "pass", tries("socket.socket(40, socket.SOCK_STREAM).connect((2, 1))")},
+        {"hard link out", "pass", tries("os.link('" + victim_ + "', '/tmp/hard'); open('/tmp/hard', 'r+').write('gotcha')")},
+        {"kernel settings", "pass", tries("open('/proc/sys/kernel/core_pattern', 'w').write('x')")},
+        {"other namespaces", "pass", tries("l = ctypes.CDLL(None); r = l.setns(os.open('/proc/1/ns/net', 0), 0)\n        if r < 0: raise OSError()")},
+        {"terminal input", "pass", tries("import fcntl; fcntl.ioctl(0, 0x5412, b'x')")},
+        {"performance counters", "pass", tries("l = ctypes.CDLL(None); r = l.syscall(298, ctypes.create_string_buffer(128), 0, -1, -1, 0)\n        if r < 0: raise OSError()")},
+        {"userfaultfd", "pass", tries("l = ctypes.CDLL(None); r = l.syscall(323, 1)\n        if r < 0: raise OSError()")},
+        {"changes its root", "pass", tries("os.chroot('/tmp')")},
+        {"writes /tmp", "pass", "def f(x):\n    try: open('/tmp/teeny-was-here', 'w').write('x')\n    except OSError: pass\n    return x + x\n"},
+        {"sees another's /tmp", "pass", tries("open('/tmp/teeny-was-here').read()")},
         {"x32 calls", "pass", tries("l = ctypes.CDLL(None); r = l.syscall(0x40000000 + 39)\n        if r < 0: raise OSError()")},
     };
   }
