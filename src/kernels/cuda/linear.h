@@ -1,0 +1,21 @@
+// Private to the kernels of packed linears: one pair of functions per format, and what they share.
+#pragma once
+#include "teeny/kernels/packed_linear.h"
+
+namespace teeny::cuda {
+
+struct UnpackCall;
+struct FormatKernels {
+  int bits;
+  ScaleForm form;  // Half stands for None, Row, Half and HalfZero
+  void (*run)(const PackedView&, const LinearCall&, cudaStream_t);
+  void (*unpack)(const PackedView&, const UnpackCall&, cudaStream_t);
+};
+FormatKernels format_2(), format_2_super(), format_3(), format_3_super(), format_4(), format_4_super(), format_4_min(), format_5(), format_5_super(), format_5_min(), format_6_super(), format_8(),
+    format_8_super(), format_16();
+
+// Pieces of K for a grid of `blocks` blocks: enough to fill the GPU, no piece shorter than a few units.
+int tile_pieces(int blocks, int units, bool may_split);
+void add_pieces(const PackedView& w, const LinearCall& c, int pieces, cudaStream_t stream);
+
+}  // namespace teeny::cuda
