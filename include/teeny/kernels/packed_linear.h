@@ -4,7 +4,7 @@
 // m16n8k16 steps. A half holds its codes as bit planes (4, 2, 1 or 8 bits of every code, or f16 values), each plane in
 // the order in which the 32 lanes load it; 2 halves (4 for the super-block forms) and their scales make a unit, the units
 // of a tile follow each other along K, the tiles along N. So a tile is one stream of bytes.
-//   lane = 4 g + t holds rows g, g + 8 and, of step s (16 columns), columns 16 s + 4 t .. + 3.
+//   lane = 4 g + t holds rows g, g + 8 and, of step s (16 columns), columns 16 s + 2 t, + 1, + 8, + 9.
 // Codes reach the matrix unit as f16 subnormals (code * 2^-24, exact), sums are f32, scales are applied to sums in f32.
 #pragma once
 #include <cstddef>
@@ -94,9 +94,9 @@ struct LinearCall {
   Store store = Store::Float;
   void* out = nullptr;
   int64_t ldo = 0;
-  float* partial = nullptr;     // kPartialFloats: sums of pieces of K, where a call splits it; may be null for m <= 16
+  float* partial = nullptr;     // (kMaxPieces, m, N) f32 for sums of pieces of K; null: K is not split, which is slower
 };
-inline constexpr int kMaxTokens = 256;
+inline constexpr int kMaxTokens = 256, kMaxPieces = 16;
 
 // y = x W^T (+ bias). One order of summation for a given m: the same call gives the same bits.
 void packed_linear(const PackedView& weight, const LinearCall& call, cudaStream_t stream);

@@ -98,6 +98,12 @@ __device__ __forceinline__ void multiply(float (&c)[4], uint32_t a0, uint32_t a1
       : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b.x), "r"(b.y));
 }
 
+// Four 8 x 8 matrices of f16 from shared memory; lane i gives the address of row i % 8 of matrix i / 8. As the B operand of
+// a token tile: r[0], r[1] are step 0, r[2], r[3] step 1 of 32 columns.
+__device__ __forceinline__ void load_matrices(uint32_t (&r)[4], uint32_t address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(address) : "memory");
+}
+
 // Scale and minimum of one group for the lane's two rows.
 struct GroupScale {
   float scale[2], min[2];

@@ -37,10 +37,10 @@ __global__ void pack_codes(const PackCall c) {
   const int lane = int(thread & 31), halves = l.unit_columns() / 64;
   const int64_t all_halves = l.units() * halves, tile = half / all_halves, in_tile = half % all_halves;
   if (tile >= l.tiles()) return;
-  const int64_t unit = in_tile / halves, column0 = in_tile * 64 + 4 * (lane & 3);
+  const int64_t unit = in_tile / halves, column0 = in_tile * 64 + 2 * (lane & 3);
   uint8_t* out = c.out + ((c.tile0 + tile * c.tile_stride) * l.units() + unit) * l.unit_bytes() + (in_tile % halves) * int64_t(l.bits) * 128;
   const auto row_of = [&](int i) { return tile * 16 + (lane >> 2) + 8 * (i & 1); };
-  const auto column_of = [&](int s, int i, int e) { return column0 + 16 * s + 2 * (i >> 1) + e; };
+  const auto column_of = [&](int s, int i, int e) { return column0 + 16 * s + 8 * (i >> 1) + e; };
   if (l.bits == 16) {
     for (int s = 0; s < 4; ++s)
       for (int i = 0; i < 4; ++i)
@@ -120,7 +120,7 @@ __global__ void pack_scales(const PackCall c) {
   else reinterpret_cast<uint16_t*>(out + 256)[r] = d;
 }
 
-__global__ void __launch_bounds__(256) sum_pieces(const PackedView w, const LinearCall c, const int pieces) {
+__global__ void __launch_bounds__(256) sum_pieces(const PackedView w, const LinearCall c, const int pieces, const float unit) {
   dependency_release();
   dependency_wait();
   const int64_t N = w.layout.N, columns = c.store == Store::SiluPair ? N / 2 : N;
@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(256) sum_pieces(const PackedView w, const Line
   const auto total = [&](int64_t row) {
     float sum = 0;
     for (int p = 0; p < pieces; ++p) sum += __ldcg(c.partial + (int64_t(p) * c.m + n) * N + row);
-    return finished(w, c, row, sum);
+    return finished(w, c, row, sum, unit);
   };
   if (c.store == Store::SiluPair) {
     const int64_t gate = column / 16 * 32 + column % 16;
@@ -141,20 +141,33 @@ __global__ void __launch_bounds__(256) sum_pieces(const PackedView w, const Line
 
 }  // namespace
 
-int tile_pieces(int blocks, int units, bool may_split) {
-  if (!may_split) return 1;
-  static const int wanted = [] {
+int multiprocessors() {
+  static const int count = [] {
     int device = 0, sms = 0;
     TEENY_CUDA(cudaGetDevice(&device));
     TEENY_CUDA(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device));
-    return 2 * sms;
+    return sms;
   }();
-  return std::clamp(wanted / std::max(blocks, 1), 1, std::max(1, std::min(16, units / 4)));
+  return count;
 }
 
-void add_pieces(const PackedView& w, const LinearCall& c, int pieces, cudaStream_t stream) {
+bool has_wgmma() {
+  static const bool has = [] {
+    int device = 0, major = 0;
+    TEENY_CUDA(cudaGetDevice(&device));
+    TEENY_CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+    return major == 9;
+  }();
+  return has;
+}
+
+int pieces_of_k(int blocks, int wanted, int units, bool may_split) {
+  return may_split ? std::clamp(wanted / std::max(blocks, 1), 1, std::clamp(units / 4, 1, kMaxPieces)) : 1;
+}
+
+void add_pieces(const PackedView& w, const LinearCall& c, int pieces, float unit, cudaStream_t stream) {
   const int64_t columns = c.store == Store::SiluPair ? w.layout.N / 2 : w.layout.N;
-  launch(sum_pieces, {dim3(unsigned((columns + 255) / 256), unsigned(c.m)), dim3(256), 0, stream, true}, w, c, pieces);
+  launch(sum_pieces, {dim3(unsigned((columns + 255) / 256), unsigned(c.m)), dim3(256), 0, stream, true}, w, c, pieces, unit);
 }
 
 void pack_weight(const PackedLayout& layout, const CodeSource& source, uint8_t* out, int64_t tile0, int64_t tile_stride, cudaStream_t stream) {

@@ -14,8 +14,11 @@ struct FormatKernels {
 FormatKernels format_2(), format_2_super(), format_3(), format_3_super(), format_4(), format_4_super(), format_4_min(), format_5(), format_5_super(), format_5_min(), format_6_super(), format_8(),
     format_8_super(), format_16();
 
-// Pieces of K for a grid of `blocks` blocks: enough to fill the GPU, no piece shorter than a few units.
-int tile_pieces(int blocks, int units, bool may_split);
-void add_pieces(const PackedView& w, const LinearCall& c, int pieces, cudaStream_t stream);
+int multiprocessors();
+bool has_wgmma();  // Hopper
+// Pieces of K so that a grid of `blocks` becomes about `wanted`; no piece is shorter than a few units.
+int pieces_of_k(int blocks, int wanted, int units, bool may_split);
+// What linear_tile and linear_wide left in c.partial becomes the result; `unit` as in finished().
+void add_pieces(const PackedView& w, const LinearCall& c, int pieces, float unit, cudaStream_t stream);
 
 }  // namespace teeny::cuda

@@ -1,25 +1,11 @@
-// y = x W^T for m <= 16 tokens: as many bytes in flight as the memory wants. A block of 8 warps has one tile of 16 rows (or
-// a pair of tiles); its warps take turns at the units along K, each with a ring of copies of its own, and add up at the end.
+// y = x W^T for a few tokens: as many bytes in flight as the memory wants. A block has RT tiles of 16 rows; its warps take
+// turns at the units along K, each with a ring of its own for weights and inputs, and add up at the end.
 #pragma once
 #include "kernels/cuda/fragments.cuh"
 
 namespace teeny::cuda {
 
 inline constexpr int kSmallWarps = 8;
-
-// Inputs of one half (64 columns) as the B operand: lane = 4 n + t holds columns 16 s + 4 t .. + 3 of token n (+ 8 j).
-template <int NT>
-struct InputHalf {
-  uint2 b[4][NT];
-  __device__ __forceinline__ void load(const __half* x, int64_t ldx, int token, int m) {
-#pragma unroll
-    for (int j = 0; j < NT; ++j) {
-      const bool there = token + 8 * j < m;
-#pragma unroll
-      for (int s = 0; s < 4; ++s) b[s][j] = there ? __ldcg(reinterpret_cast<const uint2*>(x + 8 * j * ldx + 16 * s)) : make_uint2(0, 0);
-    }
-  }
-};
 
 // The sums of one tile: of the current group as codes times inputs, and of everything.
 template <int NT>
@@ -98,10 +84,9 @@ struct TileWork {
 __device__ __forceinline__ float silu(float x) { return x / (1.0f + __expf(-x)); }
 __device__ __forceinline__ __half saturated_half(float x) { return __float2half_rn(fminf(fmaxf(x, -65504.0f), 65504.0f)); }
 
-// What a finished sum becomes. `row` counts the rows of the packed weight.
-__device__ __forceinline__ float finished(const PackedView& w, const LinearCall& c, int64_t row, float sum) {
-  float y = sum * w.factor;
-  if (w.layout.bits < 16) y *= kCodeUnit;
+// What a finished sum becomes. `row` counts the rows of the packed weight, `unit` is what codes were multiplied as.
+__device__ __forceinline__ float finished(const PackedView& w, const LinearCall& c, int64_t row, float sum, float unit) {
+  float y = sum * w.factor * unit;
   if (w.layout.form == ScaleForm::Row) y *= w.row_scale[row];
   return c.bias ? y + c.bias[row] : y;
 }
@@ -113,56 +98,87 @@ __device__ __forceinline__ void store_pair(const LinearCall& c, int64_t token, i
   static_cast<__half*>(c.out)[token * c.ldo + row] = saturated_half(silu(gate) * up);
 }
 
-template <int Bits, int Form, int NT, int Stages>
-__global__ void __launch_bounds__(kSmallWarps * 32) linear_small(const PackedView w, const LinearCall c, const int tiles_a_block) {
+// Bytes of one token's columns of a unit in shared memory: 16 more, so that rows fall into other banks.
+template <int Form>
+inline constexpr int kInputRow = (Form >= int(ScaleForm::Super6) ? 512 : 256) + 16;
+
+template <int Bits, int Form, int NT, int RT, int Warps, int Stages>
+__global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, const LinearCall c) {
   extern __shared__ __align__(16) uint8_t shared[];
   using Work = TileWork<Bits, Form, NT>;
+  constexpr int kUnitInput = kInputRow<Form> - 16;
   const PackedLayout& l = w.layout;
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-  const int warps_a_tile = kSmallWarps / tiles_a_block, slice = warp % warps_a_tile;
-  const int64_t tile = int64_t(blockIdx.x) * tiles_a_block + warp / warps_a_tile, tiles = l.tiles();
-  const int units = int(l.units()), unit_bytes = l.unit_bytes();
-  const int mine = tile < tiles && slice < units ? (units - slice + warps_a_tile - 1) / warps_a_tile : 0;
-  uint8_t* ring = shared + warp * Stages * unit_bytes;
-  const uint8_t* source = w.data + (tile * units + slice) * int64_t(unit_bytes);
+  const int units = int(l.units()), unit_bytes = l.unit_bytes(), tiles = int(l.tiles()), tile0 = int(blockIdx.x) * RT;
+  const int mine = warp < units ? (units - warp + Warps - 1) / Warps : 0;
+  const int stage_bytes = RT * unit_bytes + c.m * kInputRow<Form>;
+  const uint32_t ring = shared_address(shared) + uint32_t(warp * Stages * stage_bytes);
+  const uint8_t* stages = shared + warp * Stages * stage_bytes;
   const uint64_t policy = read_once_policy();
-  const auto fetch = [&](int i) {
-    if (i < mine) {
-      const uint32_t to = shared_address(ring + (i % Stages) * unit_bytes);
-      const uint8_t* from = source + int64_t(i) * warps_a_tile * unit_bytes;
+  const auto fetch_weight = [&](int i) {
+    if (i >= mine) return;
+#pragma unroll
+    for (int r = 0; r < RT; ++r) {
+      if (tile0 + r >= tiles) continue;
+      const uint8_t* from = w.data + (int64_t(tile0 + r) * units + warp + i * Warps) * unit_bytes;
+      const uint32_t to = ring + uint32_t((i % Stages) * stage_bytes + r * unit_bytes);
       for (int at = lane * 16; at < unit_bytes; at += 512) copy_once(to + at, from + at, policy);
     }
-    copies_commit();
+  };
+  const auto fetch_input = [&](int i) {
+    if (i >= mine) return;
+    constexpr int kPieces = kUnitInput / 16;
+    const uint32_t to = ring + uint32_t((i % Stages) * stage_bytes + RT * unit_bytes);
+    const auto* from = static_cast<const uint8_t*>(c.x) + int64_t(warp + i * Warps) * kUnitInput;
+    for (int at = lane; at < c.m * kPieces; at += 32) {
+      const int n = at / kPieces, piece = at % kPieces;
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to + n * kInputRow<Form> + piece * 16), "l"(from + n * c.ldx * 2 + piece * 16) : "memory");
+    }
   };
 #pragma unroll
-  for (int i = 0; i < Stages; ++i) fetch(i);
+  for (int i = 0; i < Stages; ++i) fetch_weight(i);
   dependency_release();
   dependency_wait();
-
-  const int token = lane >> 2;
-  const __half* x = static_cast<const __half*>(c.x) + token * c.ldx + 4 * (lane & 3) + int64_t(slice) * l.unit_columns();
-  const int64_t x_stride = int64_t(warps_a_tile) * l.unit_columns();
-  Sums<NT> sums;
+#pragma unroll
+  for (int i = 0; i < Stages; ++i) {
+    fetch_input(i);
+    copies_commit();
+  }
+  Sums<NT> sums[RT];
   float ones[NT][4];
-  clear(sums.total), clear(sums.codes), clear(ones);
-  Work work;
-  work.begin(l);
-  InputHalf<NT> now, next;
-  if (mine > 0) now.load(x, c.ldx, token, c.m);
+  clear(ones);
+  Work work[RT];
+#pragma unroll
+  for (int r = 0; r < RT; ++r) clear(sums[r].total), clear(sums[r].codes), work[r].begin(l);
+  uint32_t input_at[NT];  // rows beyond m repeat the last: what comes of them is not stored
+#pragma unroll
+  for (int j = 0; j < NT; ++j) input_at[j] = uint32_t(min(8 * j + (lane & 7), c.m - 1) * kInputRow<Form> + (lane >> 3) * 16);
   for (int i = 0; i < mine; ++i) {
     copies_wait<Stages - 1>();
     __syncwarp();
-    const uint8_t* stage = ring + (i % Stages) * unit_bytes;
-    work.begin_unit(stage, lane, l);
+    const int at = (i % Stages) * stage_bytes;
+    const uint8_t* stage = stages + at;
+    const uint32_t input = ring + uint32_t(at + RT * unit_bytes);
+#pragma unroll
+    for (int r = 0; r < RT; ++r) work[r].begin_unit(stage + r * unit_bytes, lane, l);
     const auto half = [&]<int H>() {
-      if (H + 1 < Work::kHalves) next.load(x + 64 * (H + 1), c.ldx, token, c.m);
-      else if (i + 1 < mine) next.load(x + x_stride, c.ldx, token, c.m);
-      work.half.load(stage + H * Half64<Bits>::kBytes, lane);
-      work.template step<H, 0, true, true>(l, now.b[0], sums, ones);
-      work.template step<H, 1, true, true>(l, now.b[1], sums, ones);
-      work.template step<H, 2, true, true>(l, now.b[2], sums, ones);
-      work.template step<H, 3, true, true>(l, now.b[3], sums, ones);
-      now = next;
+#pragma unroll
+      for (int r = 0; r < RT; ++r) work[r].half.load(stage + r * unit_bytes + H * Half64<Bits>::kBytes, lane);
+      const auto two_steps = [&]<int P>() {
+        uint2 b[2][NT];
+#pragma unroll
+        for (int j = 0; j < NT; ++j) {
+          uint32_t v[4];
+          load_matrices(v, input + input_at[j] + 128 * H + 64 * P);
+          b[0][j] = make_uint2(v[0], v[1]), b[1][j] = make_uint2(v[2], v[3]);
+        }
+        work[0].template step<H, 2 * P, true, RT == 1>(l, b[0], sums[0], ones);
+        if constexpr (RT == 2) work[1].template step<H, 2 * P, false, true>(l, b[0], sums[1], ones);
+        work[0].template step<H, 2 * P + 1, true, RT == 1>(l, b[1], sums[0], ones);
+        if constexpr (RT == 2) work[1].template step<H, 2 * P + 1, false, true>(l, b[1], sums[1], ones);
+      };
+      two_steps.template operator()<0>();
+      two_steps.template operator()<1>();
     };
     half.template operator()<0>();
     half.template operator()<1>();
@@ -170,40 +186,46 @@ __global__ void __launch_bounds__(kSmallWarps * 32) linear_small(const PackedVie
       half.template operator()<2>();
       half.template operator()<3>();
     }
-    x += x_stride;
     __syncwarp();
-    fetch(i + Stages);
+    fetch_weight(i + Stages);
+    fetch_input(i + Stages);
+    copies_commit();
   }
-  work.finish(l, sums);
   copies_wait<0>();
   __syncthreads();
 
   constexpr int kTokens = 8 * NT;
-  float* partial = reinterpret_cast<float*>(shared);  // (warp, token, 16 rows)
+  float* partial = reinterpret_cast<float*>(shared);  // (warp, tile, token, 16 rows)
 #pragma unroll
-  for (int j = 0; j < NT; ++j)
+  for (int r = 0; r < RT; ++r) {
+    work[r].finish(l, sums[r]);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int row = (lane >> 2) + 8 * (i >> 1), n = 8 * j + 2 * (lane & 3) + (i & 1);
-      partial[(warp * kTokens + n) * 16 + row] = sums.total[j][i];
-    }
+    for (int j = 0; j < NT; ++j)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int row = (lane >> 2) + 8 * (i >> 1), n = 8 * j + 2 * (lane & 3) + (i & 1);
+        partial[((warp * RT + r) * kTokens + n) * 16 + row] = sums[r].total[j][i];
+      }
+  }
   __syncthreads();
-  const auto total = [&](int first_warp, int n, int row) {
+  constexpr float unit = Bits < 16 ? kCodeUnit : 1.0f;
+  const auto total = [&](int r, int n, int row) {
     float sum = 0;
-    for (int k = 0; k < warps_a_tile; ++k) sum += partial[((first_warp + k) * kTokens + n) * 16 + row];
+#pragma unroll
+    for (int k = 0; k < Warps; ++k) sum += partial[((k * RT + r) * kTokens + n) * 16 + row];
     return sum;
   };
-  if (c.store == Store::SiluPair) {  // two tiles a block: gate, up
-    for (int i = threadIdx.x; i < 16 * kTokens; i += blockDim.x) {
+  if (RT == 2 && c.store == Store::SiluPair) {  // the tiles are gate and up
+    for (int i = threadIdx.x; i < 16 * c.m; i += Warps * 32) {
       const int row = i & 15, n = i >> 4;
-      const int64_t gate_row = int64_t(blockIdx.x) * 32 + row, out_row = int64_t(blockIdx.x) * 16 + row;
-      if (n < c.m && out_row < l.N / 2) store_pair(c, n, out_row, finished(w, c, gate_row, total(0, n, row)), finished(w, c, gate_row + 16, total(warps_a_tile, n, row)));
+      const int64_t gate_row = int64_t(tile0) * 16 + row, out_row = int64_t(tile0) * 8 + row;
+      if (out_row < l.N / 2) store_pair(c, n, out_row, finished(w, c, gate_row, total(0, n, row), unit), finished(w, c, gate_row + 16, total(1, n, row), unit));
     }
   } else {
-    for (int i = threadIdx.x; i < 16 * kTokens * tiles_a_block; i += blockDim.x) {
-      const int row = i & 15, n = (i >> 4) % kTokens, t = (i >> 4) / kTokens;
-      const int64_t out_row = (int64_t(blockIdx.x) * tiles_a_block + t) * 16 + row;
-      if (n < c.m && out_row < l.N) store_one(c, n, out_row, finished(w, c, out_row, total(t * warps_a_tile, n, row)));
+    for (int i = threadIdx.x; i < 16 * c.m * RT; i += Warps * 32) {
+      const int row = i & 15, n = (i >> 4) % c.m, r = (i >> 4) / c.m;
+      const int64_t out_row = int64_t(tile0 + r) * 16 + row;
+      if (out_row < l.N) store_one(c, n, out_row, finished(w, c, out_row, total(r, n, row), unit));
     }
   }
 }

@@ -3,6 +3,7 @@
 // are added in a fixed order by a second kernel.
 #pragma once
 #include "kernels/cuda/linear_small.cuh"
+#include "kernels/cuda/wgmma.cuh"
 
 namespace teeny::cuda {
 
@@ -10,9 +11,10 @@ inline constexpr int kTileWarps = 4, kTilesABlock = 8;
 
 template <int Bits, int Form, int NT, int Stages>
 __global__ void __launch_bounds__(kTileWarps * 32) linear_tile(const PackedView w, const LinearCall c, const int units_a_piece) {
+#if !defined(TEENY_WGMMA)  // Hopper has linear_wide
   extern __shared__ __align__(16) uint8_t shared[];
   using Work = TileWork<Bits, Form, NT>;
-  constexpr int kTokens = 8 * NT, kColumns = 64 * Work::kHalves, kRow = kColumns + 16;  // 16 more: rows fall into other banks
+  constexpr int kTokens = 8 * NT, kColumns = 64 * Work::kHalves, kRow = kColumns + 8;  // 8 more: rows fall into other banks
   const PackedLayout& l = w.layout;
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
   const int token0 = int(blockIdx.x) * kTokens, tokens = min(kTokens, c.m - token0);
@@ -62,23 +64,27 @@ __global__ void __launch_bounds__(kTileWarps * 32) linear_tile(const PackedView 
     fetch_input(i + Stages - 1);
     copies_commit();
     const uint8_t* stage = shared + (i % Stages) * stage_bytes;
-    const __half* x = reinterpret_cast<const __half*>(stage + kTilesABlock * unit_bytes) + (lane >> 2) * kRow + 4 * (lane & 3);
+    const uint32_t input = shared_address(stage + kTilesABlock * unit_bytes) + (lane & 7) * kRow * 2 + (lane >> 3) * 16;
 #pragma unroll
     for (int r = 0; r < 2; ++r) work[r].begin_unit(stage + (2 * warp + r) * unit_bytes, lane, l);
     const auto half = [&]<int H>() {
 #pragma unroll
       for (int r = 0; r < 2; ++r) work[r].half.load(stage + (2 * warp + r) * unit_bytes + H * Half64<Bits>::kBytes, lane);
-      const auto step = [&]<int S>() {
-        uint2 b[NT];
+      const auto two_steps = [&]<int P>() {
+        uint2 b[2][NT];
 #pragma unroll
-        for (int j = 0; j < NT; ++j) b[j] = *reinterpret_cast<const uint2*>(x + 8 * j * kRow + 64 * H + 16 * S);
-        work[0].template step<H, S, true, false>(l, b, sums[0], ones);
-        work[1].template step<H, S, false, true>(l, b, sums[1], ones);
+        for (int j = 0; j < NT; ++j) {
+          uint32_t v[4];
+          load_matrices(v, input + 8 * j * kRow * 2 + 128 * H + 64 * P);
+          b[0][j] = make_uint2(v[0], v[1]), b[1][j] = make_uint2(v[2], v[3]);
+        }
+        work[0].template step<H, 2 * P, true, false>(l, b[0], sums[0], ones);
+        work[1].template step<H, 2 * P, false, true>(l, b[0], sums[1], ones);
+        work[0].template step<H, 2 * P + 1, true, false>(l, b[1], sums[0], ones);
+        work[1].template step<H, 2 * P + 1, false, true>(l, b[1], sums[1], ones);
       };
-      step.template operator()<0>();
-      step.template operator()<1>();
-      step.template operator()<2>();
-      step.template operator()<3>();
+      two_steps.template operator()<0>();
+      two_steps.template operator()<1>();
     };
     half.template operator()<0>();
     half.template operator()<1>();
@@ -88,6 +94,7 @@ __global__ void __launch_bounds__(kTileWarps * 32) linear_tile(const PackedView 
     }
   }
   copies_wait<0>();
+  constexpr float unit = Bits < 16 ? kCodeUnit : 1.0f;
 #pragma unroll
   for (int r = 0; r < 2; ++r) work[r].finish(l, sums[r]);
 #pragma unroll
@@ -102,12 +109,13 @@ __global__ void __launch_bounds__(kTileWarps * 32) linear_tile(const PackedView 
         if (row < l.N) to[row] = sums[0].total[j][i];
         if (row + 16 < l.N) to[row + 16] = sums[1].total[j][i];
       } else if (c.store == Store::SiluPair) {
-        if (row + 16 < l.N) store_pair(c, n, int64_t(tile0 / 2 + warp) * 16 + in_tile, finished(w, c, row, sums[0].total[j][i]), finished(w, c, row + 16, sums[1].total[j][i]));
+        if (row + 16 < l.N) store_pair(c, n, int64_t(tile0 / 2 + warp) * 16 + in_tile, finished(w, c, row, sums[0].total[j][i], unit), finished(w, c, row + 16, sums[1].total[j][i], unit));
       } else {
-        if (row < l.N) store_one(c, n, row, finished(w, c, row, sums[0].total[j][i]));
-        if (row + 16 < l.N) store_one(c, n, row + 16, finished(w, c, row + 16, sums[1].total[j][i]));
+        if (row < l.N) store_one(c, n, row, finished(w, c, row, sums[0].total[j][i], unit));
+        if (row + 16 < l.N) store_one(c, n, row + 16, finished(w, c, row + 16, sums[1].total[j][i], unit));
       }
     }
+#endif
 }
 
 }  // namespace teeny::cuda

@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(256) linear_unpack(const PackedView w, const U
     uint32_t a[4] = {work.half.template get<S, 0>(), work.half.template get<S, 1>(), work.half.template get<S, 2>(), work.half.template get<S, 3>()};
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      const int64_t row = out_tile * 16 + (lane >> 2) + 8 * r, column = u * l.unit_columns() + 16 * k + 4 * (lane & 3);
+      const int64_t row = out_tile * 16 + (lane >> 2) + 8 * r, column = u * l.unit_columns() + 16 * k + 2 * (lane & 3);
       if (row >= c.rows) continue;
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
@@ -53,9 +53,9 @@ __global__ void __launch_bounds__(256) linear_unpack(const PackedView w, const U
         } else {
           v.x *= w.factor, v.y *= w.factor;
         }
-        __half* to = c.out + row * c.ld + column + 2 * i;
-        if (column + 2 * i < l.K) to[0] = saturated_half(v.x);
-        if (column + 2 * i + 1 < l.K) to[1] = saturated_half(v.y);
+        __half* to = c.out + row * c.ld + column + 8 * i;
+        if (column + 8 * i < l.K) to[0] = saturated_half(v.x);
+        if (column + 8 * i + 1 < l.K) to[1] = saturated_half(v.y);
       }
     }
   };
