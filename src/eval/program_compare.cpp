@@ -86,8 +86,13 @@ Json compare_programs(const std::string& reference, const std::string& task, con
     if (a.back() < b.back()) lost.push_back(r.task_id);
     single = single && r.samples == 1 && found->second->samples == 1;
   }
-  const auto paired = estimate_difference(a, b);
+  auto paired = estimate_difference(a, b);
   const int64_t n = int64_t(a.size());
+  if (single && n) {
+    const auto score = tango_interval(n, int64_t(gained.size()), int64_t(lost.size()));
+    paired.ci95 = {score.low, score.high};
+  }
+  widen_difference(paired, n);
   const double discordance = n ? double(gained.size() + lost.size()) / double(n) : 0;
   Json out = {{"reference", reference}, {"task", task}, {"difference", n ? Json(paired.mean) : Json(nullptr)}, {"ci95", interval_json(paired.ci95)}};
   // Several samples a problem are rates, not outcomes: McNemar's test does not apply.
@@ -105,7 +110,7 @@ Json compare_programs(const std::string& reference, const std::string& task, con
       const double p = tost_paired(n, int64_t(gained.size()), int64_t(lost.size()), std::min(margin, 0.999));
       out["details"]["equivalence"] = {{"margin", margin}, {"p", p}, {"equivalent", p <= 0.05}, {"test", "two one-sided score tests (Tango)"}};
     } else {
-      out["details"]["equivalence"] = equivalence_json(paired, margin);
+      out["details"]["equivalence"] = equivalence_json(paired, margin, n);
     }
   }
   return out;

@@ -40,7 +40,8 @@ PassAt pass_at(const std::vector<ProblemResult>& results, int64_t k) {
     single = single && r.samples == 1;
   }
   PassAt out;
-  const auto estimate = estimate_mean(rates);
+  auto estimate = estimate_mean(rates);
+  widen_share(estimate, int64_t(rates.size()));
   out.value = estimate.mean;
   out.standard_error = estimate.standard_error;
   out.ci95 = estimate.ci95;

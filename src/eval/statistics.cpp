@@ -5,6 +5,7 @@
 
 #include "teeny/core/error.h"
 #include "teeny/stats/describe.h"
+#include "teeny/stats/equivalence.h"
 #include "teeny/stats/intervals.h"
 
 namespace teeny {
@@ -38,8 +39,24 @@ std::optional<double> detectable_by(const MeanEstimate& estimate) {
   return estimate.standard_error ? std::optional(kFactor * *estimate.standard_error) : std::nullopt;
 }
 
-Json equivalence_json(const MeanEstimate& estimate, double margin) {
+void widen_share(MeanEstimate& estimate, int64_t units) {
+  if (units < 1 || (estimate.mean != 0 && estimate.mean != 1)) return;
+  const auto wilson = wilson_interval(estimate.mean == 1 ? units : 0, units);
+  estimate.ci95 = {wilson.low, wilson.high};
+}
+
+void widen_difference(MeanEstimate& estimate, int64_t units) {
+  if (units < 1 || !estimate.ci95 || estimate.ci95->first != 0 || estimate.ci95->second != 0) return;
+  const auto score = tango_interval(units, 0, 0);
+  estimate.ci95 = {score.low, score.high};
+}
+
+Json equivalence_json(const MeanEstimate& estimate, double margin, int64_t units) {
   if (!estimate.standard_error) return {{"margin", margin}, {"p", nullptr}, {"equivalent", nullptr}};
+  if (*estimate.standard_error == 0 && estimate.mean == 0) {
+    const double p = tost_paired(units, 0, 0, std::min(margin, 0.999));
+    return {{"margin", margin}, {"p", p}, {"equivalent", p <= 0.05}};
+  }
   double p = 0;
   for (const double distance : {margin - estimate.mean, margin + estimate.mean}) {
     const double tail = *estimate.standard_error > 0 ? 0.5 * std::erfc(distance / *estimate.standard_error / std::sqrt(2.0)) : distance > 0 ? 0 : 1;

@@ -26,8 +26,14 @@ MeanEstimate estimate_clustered_mean(const std::vector<double>& units, const std
 // The smallest true difference that a two-sided test at 5 % with this standard error finds with 80 % probability.
 std::optional<double> detectable_by(const MeanEstimate& estimate);
 
-// {margin, p, equivalent}: two one-sided tests on the bootstrap's spread, taken as normal.
-Json equivalence_json(const MeanEstimate& estimate, double margin);
+// {margin, p, equivalent}: two one-sided tests on the bootstrap's spread, taken as normal; units: problems, for the case
+// that none differs.
+Json equivalence_json(const MeanEstimate& estimate, double margin, int64_t units);
+
+// Where no two units differ a bootstrap's interval is a point, which says more than was seen. Then the score interval of as
+// many outcomes stands in its place: Wilson's for shares that are all 0 or all 1, Tango's for differences that are all 0.
+void widen_share(MeanEstimate& estimate, int64_t units);
+void widen_difference(MeanEstimate& estimate, int64_t units);
 
 // Mean of a[i] - b[i]; whole pairs are resampled.
 MeanEstimate estimate_difference(const std::vector<double>& a, const std::vector<double>& b);

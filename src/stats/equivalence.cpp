@@ -22,6 +22,18 @@ double tango_z(int64_t n, int64_t gained, int64_t lost, double delta) {
   return difference / std::sqrt(variance);
 }
 
+Interval tango_interval(int64_t n, int64_t gained, int64_t lost, double z) {
+  const auto where = [&](double wanted) {  // tango_z falls as delta grows
+    double low = -1 + 1e-12, high = 1 - 1e-12;
+    while (high - low > 1e-10) {
+      const double middle = (low + high) / 2;
+      (tango_z(n, gained, lost, middle) > wanted ? low : high) = middle;
+    }
+    return (low + high) / 2;
+  };
+  return {where(z), where(-z)};
+}
+
 double tost_paired(int64_t n, int64_t gained, int64_t lost, double margin) {
   TEENY_ASSERT(margin >= 0 && margin < 1);
   const double not_worse = upper_tail(tango_z(n, gained, lost, -margin));  // small: surely above -margin

@@ -239,6 +239,8 @@ class Output(InFolder):
         names = [c["name"] for c in record["doctor"]["checks"]]
         for name in ("CPU", "memory", "sandbox", "language: python", "language: cs", "cache", "shipped model"):
             self.assertIn(name, names)
+        sandbox = next(c for c in record["doctor"]["checks"] if c["name"] == "sandbox")
+        self.assertRegex(sandbox["detail"], r"probes hold \(|no tier works")  # what was probed, and what came of it
 
     def test_quiet_and_log_level(self):
         model = self.copy_model()

@@ -54,12 +54,13 @@ LanguageMean mean_over_languages(const EvalJob& job, const std::function<std::op
 }
 
 Json comparison_over_languages(EvalJob& job) {
-  const auto d = mean_over_languages(job, [](const EvalJob::Outcome& o) { return o.theirs ? std::optional(o.ours - *o.theirs) : std::nullopt; });
+  auto d = mean_over_languages(job, [](const EvalJob::Outcome& o) { return o.theirs ? std::optional(o.ours - *o.theirs) : std::nullopt; });
+  widen_difference(d.estimate, d.problems);
   Json out = {{"reference", job.reference()->path()}, {"task", "humaneval-mul"}, {"difference", d.problems ? Json(d.estimate.mean) : Json(nullptr)},
               {"ci95", interval_json(d.estimate.ci95)}, {"test", "clustered-bootstrap"}, {"p", number_json(d.estimate.p)}, {"p_holm", nullptr},
               {"gained", Json::array()}, {"lost", Json::array()}, {"detectable_difference", number_json(detectable_by(d.estimate))}, {"n", d.problems},
               {"details", {{"units", "problems, each with all its translations"}}}};
-  if (job.options.equivalence_margin >= 0) out["details"]["equivalence"] = equivalence_json(d.estimate, job.options.equivalence_margin / 100);
+  if (job.options.equivalence_margin >= 0) out["details"]["equivalence"] = equivalence_json(d.estimate, job.options.equivalence_margin / 100, d.problems);
   return out;
 }
 }  // namespace
@@ -103,7 +104,8 @@ void run_humaneval_mul(EvalJob& job) {
   }
   constexpr size_t kLanguages = 8;
   const bool complete = partial.size() == kLanguages;
-  const auto estimate = mean_over_languages(job, [](const EvalJob::Outcome& o) { return std::optional(o.ours); }).estimate;
+  auto [estimate, problems] = mean_over_languages(job, [](const EvalJob::Outcome& o) { return std::optional(o.ours); });
+  widen_share(estimate, problems);
   Json task = {{"name", "humaneval-mul"}, {"metric", "pass@1, mean of eight languages"}, {"value", complete ? Json(sum / kLanguages) : Json(nullptr)},
                {"stderr", complete ? number_json(estimate.standard_error) : Json(nullptr)}, {"ci95", complete ? interval_json(estimate.ci95) : Json(nullptr)},
                {"n", partial.size()}, {"per_item", Json::array()}, {"details", {{"partial", partial}, {"not_run", missing}}}};

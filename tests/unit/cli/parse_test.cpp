@@ -42,6 +42,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Refusal{{"convert", "--format", "gguf"}, 2, "--out: is required"}, Refusal{{"bench", "--hw", "rtx4099"}, 2, "did you mean rtx4090?"},
                     Refusal{{"bench", "--prompt", "512,,8"}, 2, "'' is not a whole number"}, Refusal{{"bench", "--fail-if-slower", "5"}, 2, "needs --baseline"},
                     Refusal{{"eval", "--tasks", "ppl,kdl"}, 2, "did you mean kld?"}, Refusal{{"eval", "--tasks", "kld"}, 2, "needs --reference"},
+                    Refusal{{"eval", "--model", "teeny-demo-7m", "surplus"}, 2, "surplus: was not expected"}, Refusal{{"bench", "--model", "a", "--model", "b"}, 2, "is given 2 times"},
                     Refusal{{"eval", "--fail-if-loss", "2"}, 2, "needs --reference"}, Refusal{{"eval", "--tasks", "demo-code", "--pass-at", "1,10"}, 2, "--samples-per-task 10"},
                     Refusal{{"eval", "--samples-per-task", "5"}, 2, "temperature 0"}, Refusal{{"eval", "--languages", "cpp"}, 2, "humaneval-mul"}, Refusal{{"generate"}, 2, "--prompt: is required"},
                     Refusal{{"generate", "--prompt", ""}, 2, "--prompt: is empty"}, Refusal{{"completion", "tcsh"}, 2, "is not one of bash"}, Refusal{{"report"}, 2, "needs result records"}));
@@ -95,6 +96,29 @@ TEST(Parse, EvalTasksFollowTheReference) {
   EXPECT_EQ(engine.evaluated.tasks, std::vector<std::string>{"ppl"});
   ASSERT_EQ(teeny_run({"eval", "--reference", "teeny-demo-7m"}, &engine).code, 0);
   EXPECT_EQ(engine.evaluated.tasks, (std::vector<std::string>{"ppl", "kld"}));
+}
+
+TEST(Parse, EvalTakesSeveralModels) {
+  FakeEngine engine;
+  ASSERT_EQ(teeny_run({"eval", "--model", "teeny-demo-7m", "--tasks", "ppl", "--model", "teeny-demo-7m"}, &engine).code, 0);
+  ASSERT_EQ(engine.evaluated.also.size(), 1u);
+  EXPECT_EQ(engine.evaluated.also[0], engine.evaluated.model);
+  ASSERT_EQ(teeny_run({"eval"}, &engine).code, 0);
+  EXPECT_TRUE(engine.evaluated.also.empty());
+}
+
+// A check that one of several models failed fails the command.
+TEST(Parse, AFailedCheckOfAnyModelIsExit5) {
+  FakeEngine engine;
+  engine.change = [](Json& record) {
+    Json other = record;
+    other["status"] = "check-failed";
+    other["warnings"] = {{{"code", "check-failed"}, {"message", "second: too much is lost"}}};
+    record["variants"] = {other};
+  };
+  const auto result = teeny_run({"eval"}, &engine);
+  EXPECT_EQ(result.code, 5);
+  EXPECT_NE(result.err.find("second: too much is lost"), std::string::npos);
 }
 
 TEST(Parse, PromptsMayLookLikeAnything) {

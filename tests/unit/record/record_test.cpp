@@ -119,6 +119,23 @@ TEST(Record, SavesAndLoads) {
   EXPECT_THROW(save_record(hostile, scratch.path), Error);
 }
 
+// One run of eval over several models: one file, as many records.
+TEST(Record, FurtherModelsOfARunAreRecordsOfTheirOwn) {
+  Scratch scratch;
+  std::vector<Json> evals;
+  for (const Json& r : SampleRecords::all())
+    if (r.contains("eval")) evals.push_back(r);
+  Json run = evals[0];
+  run["variants"] = {evals[1], evals[2]};
+  EXPECT_EQ(Schema::results().explain(run), "");
+  const auto loaded = load_records({save_record(run, scratch.path)});
+  ASSERT_EQ(loaded.size(), 3u);
+  for (const size_t i : {0, 1, 2}) EXPECT_EQ(loaded[i], evals[i]);
+  run["variants"][1]["schema"] = "other/1";
+  save_record(run, scratch.path);
+  EXPECT_THROW(load_records({scratch.path}), Error);
+}
+
 TEST(Record, RefusesWhatIsNoRecordAndSaysWhere) {
   Scratch scratch;
   const auto load = [&](const Json& json) {

@@ -145,6 +145,34 @@ TEST(Report, HolmRunsOverAllClaims) {
   }
 }
 
+// A test of equivalence is a claim like any other, and the page says what it found.
+TEST(Report, EquivalenceIsAClaimToo) {
+  auto records = SampleRecords::all();
+  for (auto& r : records)
+    if (r.contains("eval"))
+      for (auto& c : r["eval"]["comparison"]) c["details"]["equivalence"] = {{"margin", 0.03}, {"p", r["model"]["method"] == "int8" ? 0.0001 : 0.4}, {"equivalent", false}};
+  report::ReportData data = report::join_records(records, {});
+  report::compare_variants(data);
+  EXPECT_EQ(report::claims(data.tests), 14u);
+  for (const auto& t : data.tests) {
+    ASSERT_TRUE(t.p_equivalent_holm);
+    EXPECT_GE(*t.p_equivalent_holm, *t.p_equivalent);
+    EXPECT_LE(*t.p_equivalent_holm, std::min(1.0, 14 * *t.p_equivalent));
+  }
+  const std::string text = Written(records).read("report.md");
+  EXPECT_NE(text.find("no significant difference; equivalent within 3.0 pt"), std::string::npos);
+  EXPECT_NE(text.find("equivalence not shown within 3.0 pt"), std::string::npos);
+  EXPECT_NE(text.find("over all 14 claims"), std::string::npos);
+  EXPECT_NE(text.find("## Problems gained and lost"), std::string::npos);
+}
+
+TEST(Report, SaysWhenThereWasNoSandbox) {
+  auto records = SampleRecords::all();
+  for (auto& r : records)
+    if (r.contains("eval")) r["eval"]["sandbox"] = {{"tier", "unsandboxed"}, {"self_test", Json::object()}};
+  EXPECT_NE(Written(records).read("report.md").find("Warning: generated programs ran without any sandbox"), std::string::npos);
+}
+
 TEST(Report, ComparesProblemByProblemWhenNoRecordDid) {
   auto records = SampleRecords::all();
   for (auto& r : records)

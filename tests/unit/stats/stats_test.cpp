@@ -97,6 +97,26 @@ TEST(McNemar, DetectableDifferenceIsWhereThePowerIs) {
   EXPECT_TRUE(detectable_difference(6, 0.1));
 }
 
+// Against a maximisation of the likelihood and a bisection by another program, and in closed form where nothing differs.
+TEST(Tango, Intervals) {
+  struct Case {
+    int64_t n, gained, lost;
+    double low, high;
+  };
+  for (const Case& c : {Case{50, 12, 2, 0.0611124, 0.3447087}, Case{44, 0, 1, -0.1180771, 0.0593932}, Case{164, 1, 9, -0.0958399, -0.0139033}, Case{54, 14, 5, 0.0090770, 0.3205261}}) {
+    const Interval i = tango_interval(c.n, c.gained, c.lost), mirrored = tango_interval(c.n, c.lost, c.gained);
+    EXPECT_NEAR(i.low, c.low, 1e-6);
+    EXPECT_NEAR(i.high, c.high, 1e-6);
+    EXPECT_NEAR(mirrored.low, -i.high, 1e-9);
+  }
+  const double z2 = 1.959963984540054 * 1.959963984540054;
+  for (int64_t n : {1, 10, 164, 100000}) {
+    EXPECT_NEAR(tango_interval(n, 0, 0).high, z2 / (double(n) + z2), 1e-9);
+    EXPECT_NEAR(tango_interval(n, 0, 0).low, -z2 / (double(n) + z2), 1e-9);
+    EXPECT_GT(tango_interval(n, n, 0).high, 1 - 1e-6);
+  }
+}
+
 TEST(PassAtK, EqualsExactRationals) {
   for (int n = 1; n <= 40; ++n)
     for (int c = 0; c <= n; ++c)
