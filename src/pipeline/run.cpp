@@ -41,9 +41,12 @@ std::string model_name(const TensorSource& source) {
   return name;
 }
 
+constexpr int64_t kLaneElements = 2 << 20;  // weights that a lane of a GPU works on at once: 30 MB a lane
+
 // The common path: everything of the plan from the source into the output.
 struct Outcome {
   std::string path;
+  uint64_t device_bytes = 0;
   Json tensors, fallbacks, calibration;
   std::map<std::string, double> seconds;
 };
@@ -52,7 +55,7 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
   check_output_path(path, source, options.force);
   const WeightLoader loader(source, plan.spec);
   OutputNotes notes{options, {}, {}, 0, 0};
-  Outcome outcome{path, {}, {}, nullptr, {}};
+  Outcome outcome{path, 0, {}, {}, nullptr, {}};
   std::map<std::string, Tensor> importance;
   Calibration calibration;
   if (!options.importance.empty()) importance = read_importance(options.importance, plan.spec, notes);
@@ -72,6 +75,7 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
   }
   Output output(path, plan, source, notes);
   QuantizeJob job{source, plan, options, loader, output, context, std::move(importance), Json::array(), Json::array(), {}};
+  if (const int device = kernel_device(context); device >= 0) job.lanes = std::make_shared<DeviceLanes>(device, kLaneElements);
   const bool block_loop = plan.calibrated && plan.method != "gguf";
   if (!block_loop) context.progress_start(plan.method == "convert" ? "convert" : "quantize", plan.tensors.size());
   for (const auto& tensor : plan.tensors) {
@@ -90,6 +94,7 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
     if (block_loop) Checkpoint::discard(Checkpoint::directory_of(output.path()));
     outcome.path = output.path();
   }
+  if (context.device.starts_with("cuda")) outcome.device_bytes = peak_device_memory(at::Device(context.device)) + (job.lanes ? job.lanes->device_bytes() : 0);
   outcome.tensors = std::move(job.tensors);
   outcome.fallbacks = std::move(job.fallbacks);
   outcome.seconds = std::move(job.seconds);
@@ -111,7 +116,7 @@ Json work_json(const Outcome& outcome, Json source, const Plan& plan) {
   Json seconds = Json::object();
   for (const auto& [phase, value] : outcome.seconds) seconds[phase] = value;
   (void)plan;
-  return {{"seconds_by_phase", seconds}, {"peak_host_bytes", peak_host_bytes()}, {"peak_anonymous_bytes", peak_anonymous_bytes()}, {"peak_device_bytes", nullptr},
+  return {{"seconds_by_phase", seconds}, {"peak_host_bytes", peak_host_bytes()}, {"peak_anonymous_bytes", peak_anonymous_bytes()}, {"peak_device_bytes", outcome.device_bytes > 0 ? Json(outcome.device_bytes) : Json()},
           {"tensors", outcome.tensors}, {"fallbacks", outcome.fallbacks}, {"source", std::move(source)}, {"dry_run", false}};
 }
 

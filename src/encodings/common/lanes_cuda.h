@@ -76,7 +76,8 @@ TEENY_INLINE V round_clamped(V v, float lo, float hi) {
   v = select(v < hi, v, splat(hi));
   return (v + 12582912.f) - 12582912.f;
 }
-TEENY_INLINE int nearest_int(float v) { return (__float_as_int(__fadd_rn(v, 12582912.f)) & 0x7fffff) - 0x400000; }
+// A NaN of the CPU has no bits but the highest of its fraction, which gives 0 here; this one's are all set.
+TEENY_INLINE int nearest_int(float v) { return isnan(v) ? 0 : (__float_as_int(__fadd_rn(v, 12582912.f)) & 0x7fffff) - 0x400000; }
 TEENY_INLINE V round_wrapped(V v, float lo, float hi) {
   v = splat(__int2float_rn(nearest_int(v.v)));
   v = select(v > lo, v, splat(lo));

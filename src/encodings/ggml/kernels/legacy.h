@@ -145,7 +145,7 @@ struct LegacySearch {
     if (importance) return weighted_legacy<Shape>(x, importance, out, first, sigma);
     const int64_t blocks = out.rows * out.cols / 32;
     for (int64_t b = first; b < first + kLanes && b < blocks; ++b) {
-      if (Shape::min) plain_affine<Shape>(x + b * 32, out, b);
+      if constexpr (Shape::min) plain_affine<Shape>(x + b * 32, out, b);
       else plain_scaled<Shape>(x + b * 32, out, b);
     }
   }
