@@ -1,6 +1,7 @@
 // The block loop of the calibrated methods: one block in memory at a time, its inputs from the quantized blocks before it.
 #include "pipeline/behind.h"
 #include "pipeline/checkpoint.h"
+#include "pipeline/embed.h"
 #include "pipeline/job.h"
 #include "pipeline/place.h"
 #include "teeny/core/error.h"
@@ -13,36 +14,6 @@
 namespace teeny {
 namespace {
 
-HiddenStates embed_windows(const TensorSource& source, const WeightLoader& loader, const ModelSpec& spec, const Calibration& calibration, const Place& place) {
-  const auto* info = source.kind() == ContainerKind::Safetensors ? source.find(kEmbedding) : nullptr;
-  const bool rows_on_demand = info && traits(info->dtype).scalar() && info->shape == std::vector<int64_t>{spec.vocab, spec.hidden};
-  Tensor table;
-  if (!rows_on_demand) table = decode(loader.linear("model.embed_tokens", spec.vocab, spec.hidden));
-  HiddenStates hidden;
-  for (const auto& window : calibration.windows) {
-    const int64_t T = int64_t(window.size());
-    if (rows_on_demand) {
-      Tensor rows = at::empty({T, spec.hidden}, scalar_type(info->dtype));
-      auto* out = static_cast<std::byte*>(rows.mutable_data_ptr());
-      const uint64_t width = rows.nbytes() / uint64_t(T);
-      for (int64_t t = 0; t < T; ++t) {
-        if (window[size_t(t)] >= spec.vocab) throw input_error("calibration", calibration.source, "token {} is outside the vocabulary of {}", window[size_t(t)], spec.vocab);
-        source.read(*info, std::span(out + uint64_t(t) * width, width), uint64_t(window[size_t(t)]) * width);
-      }
-      hidden.push_back(rows.to(place.gpu() ? place.dtype : at::kFloat).unsqueeze(0));
-    } else {
-      hidden.push_back(table.index_select(0, at::tensor(window, at::kInt).to(at::kLong)).unsqueeze(0));
-    }
-  }
-  return gather(std::move(hidden), place);
-}
-
-int64_t longest(const Calibration& calibration) {
-  size_t n = 1;
-  for (const auto& window : calibration.windows) n = std::max(n, window.size());
-  return int64_t(n);
-}
-
 constexpr double kSteady = 0.8;  // agreement of the halves of a calibration below which it is said aloud
 constexpr int64_t kSampleTokens = 1024;  // that SmoothQuant's alpha and static scales are judged by
 
@@ -50,7 +21,7 @@ class BlockLoop {
  public:
   BlockLoop(QuantizeJob& job, const Calibration& calibration, Checkpoint& checkpoint)
       : job_(job), spec_(job.plan.spec), calibration_(calibration), checkpoint_(checkpoint), place_(choose_place(spec_, job.context, job.plan.act_bits == 8)),
-        reader_(job.loader, spec_, place_), behind_(place_.gpu()), rope_(make_rope(spec_, longest(calibration), place_.device)) {}
+        reader_(job.loader, spec_, place_), behind_(place_.gpu()), rope_(make_rope(spec_, longest(calibration.windows), place_.device)) {}
 
   void run() {
     job_.context.progress_start("quantize", uint64_t(spec_.layers));
@@ -94,7 +65,7 @@ class BlockLoop {
   int64_t start() {
     const auto state = checkpoint_.load();
     if (!state) {
-      hidden_ = embed_windows(job_.source, job_.loader, spec_, calibration_, place_);
+      hidden_ = embed_windows(job_.source, job_.loader, spec_, calibration_.windows, calibration_.source, place_);
       return 0;
     }
     PhaseTimer timer(job_, "resume");
@@ -367,9 +338,9 @@ void write_calibrated_blocks(QuantizeJob& job, const Calibration& calibration) {
 std::map<std::string, Tensor> collect_importance(const TensorSource& source, const ModelSpec& spec, const Calibration& calibration, Context& context) {
   const WeightLoader loader(source, spec);
   const Place place = choose_place(spec, context, false);
-  HiddenStates hidden = embed_windows(source, loader, spec, calibration, place);
+  HiddenStates hidden = embed_windows(source, loader, spec, calibration.windows, calibration.source, place);
   BlockReader reader(loader, spec, place);
-  const Rope rope = make_rope(spec, longest(calibration), place.device);
+  const Rope rope = make_rope(spec, longest(calibration.windows), place.device);
   std::map<std::string, Tensor> importance;
   context.progress_start("calibrate", uint64_t(spec.layers));
   for (int64_t layer = 0; layer < spec.layers; ++layer) {

@@ -11,7 +11,7 @@ namespace {
 FitOptions fit_options(const QuantizeJob& job, const PlannedTensor& tensor) {
   FitOptions fit;
   fit.exact_llama_cpp = job.options.exact_llama_cpp;
-  if (const auto found = job.importance.find(tensor.module); found != job.importance.end()) fit.importance = found->second, fit.mse = true;
+  if (const auto found = job.importance.find(tensor.module); found != job.importance.end() && tensor.importance) fit.importance = found->second, fit.mse = true;
   return fit;
 }
 

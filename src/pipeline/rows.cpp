@@ -112,7 +112,7 @@ bool write_in_rows(QuantizeJob& job, const PlannedTensor& tensor) {
   const auto from = make_row_codec(stored_spec(info->dtype));
   if (!from) return false;
   const auto found = job.importance.find(tensor.module);
-  const Tensor importance = found == job.importance.end() ? Tensor() : found->second.to(at::kCPU, at::kFloat).contiguous();
+  const Tensor importance = found == job.importance.end() || !tensor.importance ? Tensor() : found->second.to(at::kCPU, at::kFloat).contiguous();
   TEENY_ASSERT(!importance.defined() || importance.numel() == tensor.K);
   const Rows rows{job, tensor, *info, *from, *to, importance.defined() ? importance.const_data_ptr<float>() : nullptr, info->dtype == tensor.encoding.dtype};
   const bool on_device = job.lanes && DeviceRows::supports(stored_spec(info->dtype), tensor.encoding) && tensor.K <= job.lanes->elements();

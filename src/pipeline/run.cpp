@@ -6,6 +6,7 @@
 #include "pipeline/calibration_source.h"
 #include "pipeline/checkpoint.h"
 #include "pipeline/job.h"
+#include "pipeline/mixed.h"
 #include "teeny/core/error.h"
 #include "teeny/family/describe.h"
 #include "teeny/pipeline/pipeline.h"
@@ -51,7 +52,7 @@ struct Outcome {
   std::map<std::string, double> seconds;
 };
 
-Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOptions& options, const std::string& path, Context& context) {
+Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOptions& options, const std::string& path, Context& context, const Mixed* mixed = nullptr) {
   check_output_path(path, source, options.force);
   const WeightLoader loader(source, plan.spec);
   OutputNotes notes{options, {}, {}, 0, 0};
@@ -60,7 +61,7 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
   Calibration calibration;
   if (!options.importance.empty()) importance = read_importance(options.importance, plan.spec, notes);
   if (plan.calibrated) {
-    calibration = choose_calibration(source, plan.spec, options, context);
+    calibration = mixed && mixed->text ? mixed->text->fit : choose_calibration(source, plan.spec, options, context);
     outcome.calibration = calibration.json();
     std::map<std::string, Tensor> collected;
     if (plan.method == "gguf" || !options.save_importance.empty()) collected = collect_importance(source, plan.spec, calibration, context);
@@ -91,7 +92,7 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
   {
     PhaseTimer timer(job, "finish");
     output.finish();
-    if (block_loop) Checkpoint::discard(Checkpoint::directory_of(output.path()));
+    if (block_loop) discard_measured(output.path()), Checkpoint::discard(Checkpoint::directory_of(output.path()));
     outcome.path = output.path();
   }
   if (context.device.starts_with("cuda")) outcome.device_bytes = peak_device_memory(at::Device(context.device)) + (job.lanes ? job.lanes->device_bytes() : 0);
@@ -145,9 +146,12 @@ Json run_quantize(const QuantizeOptions& options, Context& context) {
   RunRecord record("quantize", options.args, context.seed);
   at::set_num_threads(context.thread_count());
   const auto [source, spec] = open(options.model);
-  const Plan plan = make_plan(*source, spec, options);
+  if (!options.out.empty()) check_output_path(options.out, *source, options.force || options.resume);  // before measuring, which may take long
+  const Mixed mixed = plan_mixed(*source, spec, options, context);
+  const Plan& plan = mixed.plan;
   const std::string path = options.out.empty() ? default_output(plan, model_name(*source)) : options.out;
-  const Outcome outcome = execute(*source, plan, options, path, context);
+  Outcome outcome = execute(*source, plan, options, path, context, &mixed);
+  if (mixed.seconds > 0) outcome.seconds["sensitivity"] = mixed.seconds;
   Json model = describe(outcome.path, options.hash);
   model["method"] = plan.method;
   model["granularity"] = plan.granularity;
@@ -155,8 +159,10 @@ Json run_quantize(const QuantizeOptions& options, Context& context) {
   Json body = work_json(outcome, describe_model(*source, spec, read_quant_config(*source), false), plan);
   body["calibration"] = outcome.calibration;
   body["options"] = knobs(options, plan);
+  if (mixed.sensitivity) body["sensitivity"] = sensitivity_record(*mixed.sensitivity, plan);
+  const bool held = !plan.mix || verify_mixed(*source, mixed, options, outcome.path, body["mix"], context);
   record.json()["quantize"] = body;
-  record.finish(context);
+  record.finish(context, held ? "ok" : "check-failed");
   return record.json();
 }
 
