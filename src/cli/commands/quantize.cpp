@@ -44,6 +44,7 @@ class Quantize : public Command {
     if (o.given("--group") && options_.granularity != "group")
       throw usage_error("usage", "--group", "has no meaning with --granularity {}; leave one of them out", options_.granularity);
     if (options_.bits > 8 && options_.bits != 16) throw usage_error("usage", "--bits", "{} is out of range; give 2 to 8, or 16", options_.bits);
+    options_.granularity_typed = o.given("--granularity") || o.given("--group");
     settle_type(options_);
     settle_candidates();
     if (!options_.importance.empty() && options_.method != "gguf" && options_.method != "rtn")
