@@ -189,6 +189,7 @@ class MixedPrecision(InFolder):
         self.assertLessEqual(record["model"]["bits_per_weight"], 7)
         groups = json.loads((self.folder / "m/config.json").read_text())["quantization_config"]["config_groups"]
         self.assertEqual({g["weights"]["num_bits"] for g in groups.values()}, {4, 8})
+        self.assertFalse((self.folder / "m.resume").exists())
         self.run_ok("inspect", "--model", "m", "--verify")
         self.run_ok("quantize", "--method", "rtn", "--format", "gptq", "--target-bpw", "7", "--candidates", "4,8", "--sym", "--sensitivity", "s.json", "--out", "g", *self.small)
         config = json.loads((self.folder / "g/config.json").read_text())["quantization_config"]

@@ -127,8 +127,9 @@ class Quantize : public Command {
         {"--mse", {"gptq"}}, {"--no-mse", {"gptq"}},            {"--grid", {"awq"}},              {"--duo-scaling", {"awq"}},    {"--no-duo-scaling", {"awq"}},  {"--clip", {"awq"}},
         {"--no-clip", {"awq"}},         {"--exact-llama-cpp", {"gguf"}},  {"--samples", kCalibrated},    {"--seq-len", kCalibrated},     {"--calibration", kCalibrated},
         {"--group", {"gptq", "awq", "rtn", "int8"}}};
+    const bool measures = o.given("--target-bpw") || o.given("--target-size") || o.given("--max-ppl-increase") || o.given("--save-sensitivity");  // on calibration text
     for (const auto& [name, methods] : knobs)
-      if (o.given(name) && std::find(methods.begin(), methods.end(), options_.method) == methods.end())
+      if (o.given(name) && !(measures && methods == kCalibrated) && std::find(methods.begin(), methods.end(), options_.method) == methods.end())
         context.warn("option-unused", fmt::format("{} has no effect with --method {}", name, options_.method));
   }
 
