@@ -58,8 +58,22 @@ void check_format(const MethodRule& rule, const Choice& choice) {
     throw input_error("quantize", fmt::format("--format awq --bits {}", choice.bits), "does not exist: AWQ checkpoints hold 4 bits; pass --bits 4 or --format gptq");
   if (choice.format == "compressed-tensors" && choice.bits != 4 && choice.bits != 8)
     throw input_error("quantize", fmt::format("--format compressed-tensors --bits {}", choice.bits), "is not written: readers agree on 4 and 8 bits only; pass --format gptq");
-  if (choice.format == "bitsandbytes" && choice.granularity == "group")
-    throw input_error("quantize", "--granularity group", "cannot be stored in LLM.int8, which has one scale a row; pass --granularity channel or --format gptq");
+}
+
+// What the words about scales and zero points cannot mean in a format.
+void check_granularity(const Choice& choice, const QuantizeOptions& options) {
+  const std::string subject = "--granularity " + options.granularity;
+  if (choice.format == "bitsandbytes" && options.granularity_typed && options.granularity == "group")
+    throw input_error("quantize", subject, "cannot be stored in LLM.int8, which has one scale a row; pass --granularity channel or --format gptq");
+  if (choice.act_bits == 8 && options.granularity_typed && options.granularity == "group")
+    throw input_error("quantize", subject + " --act-bits 8", "has no runtime: int8 products need one scale a row; pass --granularity channel");
+  if (choice.format != "gguf" && choice.format != "safetensors") return;
+  if (options.granularity != "group")
+    throw input_error("quantize", fmt::format("{} --format {}", subject, choice.format), "does not exist: {}", choice.format == "gguf"
+                      ? "GGUF's types have scales of their own for each 16 or 32 weights; leave --granularity out, or pass --format gptq" : "16-bit floats have no scales; leave --granularity out");
+  if (options.symmetric)
+    throw input_error("quantize", fmt::format("--{} --format {}", *options.symmetric ? "sym" : "asym", choice.format), "does not exist: {}", choice.format == "gguf"
+                      ? "the type decides (Q4_0, Q5_0, Q8_0, Q3_K, Q6_K are symmetric, Q4_1, Q5_1, Q2_K, Q4_K, Q5_K are not); pass --type" : "16-bit floats have no zero points; leave it out");
 }
 
 // W8A8: int8 weights with a scale a row beside int8 activations.
@@ -138,6 +152,7 @@ Choice resolve(const QuantizeOptions& options) {
   if (choice.granularity == "group" && choice.group <= 0)
     throw usage_error("quantize", fmt::format("--group {}", options.group), "must be positive; for one scale a row pass --granularity channel");
   check_format(rule, choice);
+  check_granularity(choice, options);
   check_activations(rule, choice);
   check_sparsity(choice, options);
   if (choice.format == "gguf") {

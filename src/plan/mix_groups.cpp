@@ -59,12 +59,20 @@ std::vector<EncodingSpec> affine_candidates(const Plan& base, const EncodingSpec
   for (const int64_t group : kGroups)
     if (linear.group > group && divides_all(group)) groups.push_back(group);
   std::vector<EncodingSpec> out;
+  const auto add = [&](int bits, int64_t group, bool symmetric) {
+    EncodingSpec spec = linear;
+    spec.bits = bits, spec.group = group, spec.symmetric = symmetric;
+    out.push_back(spec);
+  };
+  // Zero points cost GPTQ's files nothing and lose less, so below 8 bits they are taken where nobody asked for one or the
+  // other; 4 bits have both, because more runtimes load symmetric ones.
+  const bool free = !base.symmetry_typed;
   for (const int bits : bits_of_format(base.format))
     for (const int64_t group : groups) {
       if (bits == 8 && group != linear.group) continue;  // finer scales change nothing there
-      EncodingSpec spec = linear;
-      spec.bits = bits, spec.group = group;
-      out.push_back(spec);
+      if (bits == 2 && group != linear.group && group != groups.back()) continue;
+      if (free && bits == 4 && group == linear.group) add(bits, group, true);
+      add(bits, group, free ? bits == 8 : linear.symmetric);
     }
   return out;
 }

@@ -228,6 +228,7 @@ Plan plan_with(const TensorSource& source, const ModelSpec& spec, const Quantize
   plan.spec = spec;
   plan.method = choice.method, plan.format = choice.format, plan.type = choice.type, plan.granularity = choice.granularity;
   plan.bits = choice.bits, plan.group = choice.group, plan.symmetric = choice.symmetric;
+  plan.symmetry_typed = options.symmetric.has_value();
   plan.ordered = choice.ordered, plan.act_bits = choice.act_bits, plan.act_static = choice.act_static;
   plan.container = choice.format == "gguf" ? ContainerKind::Gguf : ContainerKind::Safetensors;
   plan.calibrated = choice.method == "gptq" || choice.method == "awq" || (choice.method == "gguf" && !options.calibration.empty());

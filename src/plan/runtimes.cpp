@@ -191,12 +191,19 @@ std::vector<Verdict> judge_runtimes(const CheckpointFacts& facts) {
   return out;
 }
 
+// A mixed checkpoint is as loadable as its least loadable weights.
+static void narrow(CheckpointFacts& f, int bits, bool symmetric) {
+  f.symmetric = f.symmetric && symmetric;
+  if (bits != 4 && bits != 8) f.bits = bits;
+}
+
 CheckpointFacts facts_of(const Plan& plan) {
   CheckpointFacts f;
   f.format = plan.format, f.layout = plan.type, f.bits = plan.bits, f.group = plan.group, f.symmetric = plan.symmetric;
   f.ordered = plan.ordered, f.act_bits = plan.act_bits, f.spec = plan.spec;
   const auto groups = encoding_groups(plan);
   f.dynamic_rules = groups.size() > 1 || !plain_linears(plan).empty();
+  for (const auto& group : groups) narrow(f, group.encoding.bits, group.encoding.symmetric);
   const auto scheme = [&](const std::string& module) {
     for (size_t i = 0; i < groups.size(); ++i)
       if (std::find(groups[i].modules.begin(), groups[i].modules.end(), module) != groups[i].modules.end()) return int(i);
@@ -213,6 +220,7 @@ CheckpointFacts facts_of(const TensorSource& source, const QuantConfig& quant, c
   f.format = source.kind() == ContainerKind::Gguf ? "gguf" : quant.method.empty() ? "safetensors" : quant.method == "gptq" && quant.format == "gptq_v2" ? "gptq-v2" : quant.method;
   f.layout = quant.format, f.bits = quant.bits, f.group = quant.group, f.symmetric = quant.symmetric, f.ordered = quant.desc_act;
   f.act_bits = quant.act_bits;
+  for (const auto& scheme : quant.schemes) narrow(f, scheme.bits, scheme.symmetric);
   f.zero_point = quant.method != "awq" || !quant.symmetric;
   f.dynamic_rules = quant.method == "gptq" && (!quant.schemes.empty() || !quant.ignore.empty());
   if (!spec || quant.method.empty() || quant.method == "gguf" || (quant.schemes.size() < 2 && quant.ignore.size() < 2)) return f;

@@ -125,8 +125,76 @@ class Usage(InFolder):
             self.refused(2, message, *args)
 
     def test_unavailable_options_are_refused_not_ignored(self):
-        for args in (["--target-bpw", "4.5"], ["--save-sensitivity", "s.json"]):
+        for args in (["--tensor-parallel", "2"], ["--isa", "avx2"]):
             self.refused(3, "not available in this version", "quantize", "--method", "gptq", *args)
+
+    def test_granularity_and_symmetry_that_a_format_has_not(self):
+        for code, message, args in [(3, "GGUF's types have scales", ["--method", "gguf", "--granularity", "channel"]), (3, "the type decides", ["--method", "gguf", "--asym"]),
+                                    (3, "one scale a row", ["--method", "int8", "--granularity", "group"]), (3, "no zero points", ["--method", "fp16", "--sym"]),
+                                    (3, "one scale a row", ["--method", "int8", "--act-bits", "8", "--group", "64"]), (3, "readers agree on 4 and 8", ["--method", "rtn", "--bits", "3", "--format", "compressed-tensors"])]:
+            self.refused(code, message, "quantize", *args)
+
+
+class MixedPrecision(InFolder):
+    small = ["--samples", "4", "--seq-len", "128", "--no-progress"]
+
+    def test_refusals(self):
+        for code, message, args in [(3, r"below what gguf can be here: 2\.659 to 16\.018 bits", ["--target-bpw", "1.5"]), (3, "above what gguf can be", ["--target-size", "9GB"]),
+                                    (2, "leave --bits out", ["--target-bpw", "5", "--bits", "4"]), (2, "leave --type out", ["--target-size", "5MB", "--type", "Q4_K_M"]),
+                                    (2, "give one of them", ["--target-size", "5MB", "--max-ppl-increase", "1"]), (2, "choose among BF16", ["--target-bpw", "5", "--candidates", "Q9_K"]),
+                                    (2, "is what a target is solved over", ["--sensitivity", "absent.json"]), (3, "absent.json: no such file", ["--target-bpw", "5", "--sensitivity", "absent.json"]),
+                                    (2, "not a size|bytes", ["--target-size", "9XB"])]:
+            self.refused(code, message, "quantize", "--method", "gguf", *args, "--dry-run")
+        self.refused(3, "the same bits there", "quantize", "--method", "int8", "--target-bpw", "8")
+        self.refused(3, "the same bits there", "quantize", "--method", "awq", "--target-bpw", "5")
+
+    def test_dry_run_without_sensitivities_says_what_they_cost(self):
+        out = self.run_ok("quantize", "--method", "gguf", "--target-bpw", "5", "--dry-run", "--json", "r.json").stdout
+        self.assertRegex(out, r"first to be measured +\d+ runs of 4 096 held-back tokens")
+        self.assertRegex(out, r"within reach +2\.659 to 16\.018")
+        mix = json.loads((self.folder / "r.json").read_text())["quantize"]["mix"]
+        self.assertFalse(mix["solved"])
+        self.assertNotIn("q4_k ", out)
+
+    @needs_engine
+    def test_sizes_are_kept_and_a_measurement_serves_again(self):
+        first = self.run_ok("quantize", "--method", "gguf", "--target-size", "4.5MB", "--save-sensitivity", "s.json", "--out", "a.gguf", "--json", "a.json", *self.small)
+        self.assertLessEqual((self.folder / "a.gguf").stat().st_size, 4_500_000)
+        self.assertGreater((self.folder / "a.gguf").stat().st_size, 4_400_000)
+        record = json.loads((self.folder / "a.json").read_text())["quantize"]
+        self.assertGreater(record["mix"]["measured_kld"], 0)
+        self.assertLess(record["mix"]["measured_kld"], 3 * record["mix"]["predicted_kld"])
+        self.assertGreaterEqual(len({row["encoding"] for row in record["sensitivity"]}), 3)
+        self.assertEqual(len(record["sensitivity"]), 57)
+        self.assertIn("loss on held-back text", first.stdout)
+        # The same choice from the file, with another number of threads: the same bytes.
+        self.run_ok("quantize", "--method", "gguf", "--target-size", "4.5MB", "--sensitivity", "s.json", "--out", "b.gguf", "--threads", "1", *self.small)
+        self.assertEqual((self.folder / "a.gguf").read_bytes(), (self.folder / "b.gguf").read_bytes())
+        for bpw in (3, 4.5, 8):
+            self.run_ok("quantize", "--method", "gguf", "--target-bpw", bpw, "--sensitivity", "s.json", "--dry-run", "--json", "d.json")
+            model = json.loads((self.folder / "d.json").read_text())["model"]
+            self.assertLessEqual(model["bits_per_weight"], bpw)
+            self.assertGreater(model["bits_per_weight"], bpw - 0.05)
+        text = (self.folder / "s.json").read_text()
+        for damaged, message in [(text[:5000], "not valid JSON"), (text.replace("teeny.sensitivity/1", "x"), "has the schema"), (re.sub(r'"fingerprint": "\w+"', '"fingerprint": "0"', text), "another one"),
+                                 (re.sub(r'"kld": [\d.e-]+', '"kld": -1', text, count=1), '"kld" must be')]:
+            (self.folder / "bad.json").write_text(damaged)
+            self.refused(3, message, "quantize", "--method", "gguf", "--target-bpw", "5", "--sensitivity", "bad.json", "--out", "c.gguf")
+        self.refused(3, "was not measured", "quantize", "--method", "gptq", "--target-bpw", "6", "--sensitivity", "s.json", "--out", "c")
+
+    @needs_engine
+    def test_gptq_groups_of_4_and_8_bits(self):
+        self.run_ok("quantize", "--method", "gptq", "--format", "compressed-tensors", "--target-bpw", "7", "--candidates", "4,8", "--sym", "--save-sensitivity", "s.json", "--out", "m", "--json", "m.json", *self.small)
+        record = json.loads((self.folder / "m.json").read_text())
+        self.assertLessEqual(record["model"]["bits_per_weight"], 7)
+        groups = json.loads((self.folder / "m/config.json").read_text())["quantization_config"]["config_groups"]
+        self.assertEqual({g["weights"]["num_bits"] for g in groups.values()}, {4, 8})
+        self.assertFalse((self.folder / "m.resume").exists())
+        self.run_ok("inspect", "--model", "m", "--verify")
+        self.run_ok("quantize", "--method", "rtn", "--format", "gptq", "--target-bpw", "7", "--candidates", "4,8", "--sym", "--sensitivity", "s.json", "--out", "g", *self.small)
+        config = json.loads((self.folder / "g/config.json").read_text())["quantization_config"]
+        self.assertTrue(any(rule.get("bits") in (4, 8) for rule in config["dynamic"].values()))
+        self.run_ok("eval", "--model", "g", "--reference", DEMO, "--tasks", "kld", "--limit", "4")
 
 
 class BadInput(InFolder):

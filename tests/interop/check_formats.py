@@ -1,7 +1,7 @@
 """GPTQ, AWQ, LLM.int8 and 16-bit directories against the readers of readers.py."""
-import hashlib, json, shutil
+import hashlib, json, re, shutil
 import numpy as np
-from checks import CALIBRATION, MODEL, check_folder, compare, need, relative_error
+from checks import CALIBRATION, MODEL, check_folder, compare, config_of, need, relative_error
 from readers import awq_weight, bitsandbytes_codes, bitsandbytes_weight, compressed_int_weight, compressed_weight, gptq_weight, linears, read_tensors
 
 LINEARS = 8 * 7  # blocks, projections
@@ -67,6 +67,27 @@ def check_gptq(suite, method, bits, sym, group, *flags, layout="gptq"):
     need(error <= bar, f"mean relative error {error:.4f} of the weights, at most {bar:.3f} expected")
     suite.remove(out)
     return f"{values} values equal, relative error {error:.4f}"
+
+
+def check_gptq_mixed(suite, *arguments):
+    """A checkpoint for a target: GPTQModel's `dynamic` rules (the first that matches counts) say what differs from the whole."""
+    out = suite.quantize("gptq", "--method", "rtn", "--format", "gptq", *arguments, *CALIBRATION)
+    settings = config_of(out)["quantization_config"]
+    tensors, _ = read_tensors(out)
+    peer, kinds = {}, set()
+    for name in linears(tensors, ".qweight"):
+        rule = next((rule for pattern, rule in settings["dynamic"].items() if pattern.startswith("+:") and re.match(pattern[2:], name)), settings)
+        n, k = suite.original()[name + ".weight"].shape
+        need(tensors[name + ".qweight"].shape == (k * rule["bits"] // 32, n), f"{name} is not of {rule['bits']} bits")
+        need(tensors[name + ".scales"].shape[0] == k // rule["group_size"], f"{name} has not groups of {rule['group_size']}")
+        kinds.add((rule["bits"], rule["group_size"], rule["sym"]))
+        peer[name + ".weight"] = gptq_weight(tensors, name, rule["bits"], 1)
+    need(len(kinds) > 1, f"all weights are alike: {kinds}")
+    mine = suite.decoded(out)
+    for name, weight in peer.items():
+        need(np.array_equal(mine[name], weight), f"{name} differs from what its codes decode to")
+    suite.remove(out)
+    return f"{len(peer)} weights of {len(kinds)} kinds equal"
 
 
 def check_awq(suite, method, group, *flags):
@@ -225,6 +246,7 @@ def add(suite, quick):
             for sym in (True, False):
                 for group in (128,) if quick else (128, -1):
                     gptq(method, bits, sym, group)
+    suite.check("gptq for a target", lambda: check_gptq_mixed(suite, "--target-bpw", 6))
     gptq("gptq", 4, True, 128, "--desc-act")
     gptq("rtn", 4, False, 128, layout="gptq-v2")
     if not quick:

@@ -33,12 +33,13 @@ def check_written(suite, *arguments):
     out = suite.quantize("ct", *arguments)
     settings = config_of(out)["quantization_config"]
     config = QuantizationConfig.model_validate(settings)
-    scheme = config.config_groups["group_0"]
+    groups = config.config_groups
     tensors, decoded = load_file(out / "model.safetensors"), suite.decoded(out)
     names = linears(tensors, ".weight_scale")
     need(len(names) == 56 and settings["ignore"] == ["lm_head"], f"{len(names)} quantized linears, ignored {settings['ignore']}")
     values = 0
     for name in names:
+        scheme = next((group for group in groups.values() if name in group.targets), groups["group_0"])
         state, mine = parts(tensors, name), torch.from_numpy(decoded[name + ".weight"])
         exact = decompress(state, scheme, config.format)
         need(torch.equal(exact, mine), f"{name}: {(exact != mine).sum()} of {mine.numel()} values differ from the package's")
@@ -55,7 +56,7 @@ def check_written(suite, *arguments):
             if key not in ("weight_scale",):
                 need(key in state and torch.equal(value, state[key]), f"{name}.{key}: the package packs other bytes")
     suite.remove(out)
-    return f"{values} values equal in float32 and in the file's type, bytes as the package packs them"
+    return f"{values} values of {len(groups)} groups equal in float32 and in the file's type, bytes as the package packs them"
 
 
 def package_model(suite, groups, ignore=("lm_head",)):
@@ -184,6 +185,7 @@ def main():
             for grain in (("--group", 128), ("--group", 32), ("--granularity", "channel")):
                 suite.check(f"written W{bits}A16 {flag[2:]} {grain[0][2:]} {grain[1]}", lambda: check_written(suite, "--method", "rtn", "--bits", bits, flag, *grain, *ct))
     suite.check("written by gptq", lambda: check_written(suite, "--method", "gptq", "--bits", 4, *ct, *CALIBRATION))
+    suite.check("written for a target", lambda: check_written(suite, "--method", "gptq", "--target-bpw", 9, "--candidates", "4,8", *ct, *CALIBRATION))
     suite.check("written by awq, 8 bits", lambda: check_written(suite, "--method", "awq", "--bits", 8, *CALIBRATION))
     suite.check("written W8A8", lambda: check_written(suite, "--method", "int8", "--act-bits", 8))
     token = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
@@ -197,6 +199,7 @@ def main():
         (lambda m: m == "model.layers.2.mlp.up_proj", {**INT4, "strategy": "group", "group_size": 32, "actorder": "weight"}, None, "pack-quantized", ["model.layers.2.mlp.up_proj"]),
         (every, {**INT8, "strategy": "channel"}, token, "int-quantized", ["Linear"])], ("lm_head", "model.layers.1.self_attn.q_proj")))
     suite.check("transformers runs W4A16", lambda: check_runs(suite, "--method", "rtn", "--bits", 4, *ct, per_window=5e-3))
+    suite.check("transformers runs a mix for a target", lambda: check_runs(suite, "--method", "rtn", "--target-bpw", 7, "--candidates", "4,8", *ct, *CALIBRATION, per_window=5e-3))
     suite.check("transformers runs W8A8", lambda: check_runs(suite, "--method", "int8", "--act-bits", 8, per_window=5e-3))
     for kind in ("nf4", "fp4"):
         for double in (False, True):

@@ -23,6 +23,7 @@ struct QuantizeOptions : CommonOptions {
   std::string method = "gptq", format, type, granularity = "group", out;
   int bits = 0;                        // 0: the method's default
   int64_t group = 128;
+  bool granularity_typed = false;      // granularity or group were asked for: what cannot hold them is refused, not adapted
   std::optional<bool> symmetric;       // unset: the method's default
   std::string calibration;             // empty: the model's default
   int64_t samples = 128, seq_len = 2048;

@@ -42,6 +42,7 @@ struct Plan {
   int bits = 16;
   int64_t group = -1;
   bool symmetric = true;
+  bool symmetry_typed = false;       // --sym or --asym: a target keeps to it
   bool ordered = false;              // g_idx names groups that are not neighbours (desc_act)
   int act_bits = 16;
   bool act_static = false;

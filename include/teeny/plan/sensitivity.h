@@ -1,5 +1,5 @@
 // How much the model's output suffers when one weight alone is quantized, by candidate encoding: what mixed precision is
-// solved over, and the file that keeps it (docs/formats.md section 9). Losses are mean KLD against the original model, in
+// solved over, and the file that keeps it (docs/formats.md section 12). Losses are mean KLD against the original model, in
 // nats a token, on calibration text that was held back from fitting.
 #pragma once
 #include <string>

@@ -44,6 +44,7 @@ class Quantize : public Command {
     if (o.given("--group") && options_.granularity != "group")
       throw usage_error("usage", "--group", "has no meaning with --granularity {}; leave one of them out", options_.granularity);
     if (options_.bits > 8 && options_.bits != 16) throw usage_error("usage", "--bits", "{} is out of range; give 2 to 8, or 16", options_.bits);
+    options_.granularity_typed = o.given("--granularity") || o.given("--group");
     settle_type(options_);
     settle_candidates();
     if (!options_.importance.empty() && options_.method != "gguf" && options_.method != "rtn")
@@ -126,8 +127,9 @@ class Quantize : public Command {
         {"--mse", {"gptq"}}, {"--no-mse", {"gptq"}},            {"--grid", {"awq"}},              {"--duo-scaling", {"awq"}},    {"--no-duo-scaling", {"awq"}},  {"--clip", {"awq"}},
         {"--no-clip", {"awq"}},         {"--exact-llama-cpp", {"gguf"}},  {"--samples", kCalibrated},    {"--seq-len", kCalibrated},     {"--calibration", kCalibrated},
         {"--group", {"gptq", "awq", "rtn", "int8"}}};
+    const bool measures = o.given("--target-bpw") || o.given("--target-size") || o.given("--max-ppl-increase") || o.given("--save-sensitivity");  // on calibration text
     for (const auto& [name, methods] : knobs)
-      if (o.given(name) && std::find(methods.begin(), methods.end(), options_.method) == methods.end())
+      if (o.given(name) && !(measures && methods == kCalibrated) && std::find(methods.begin(), methods.end(), options_.method) == methods.end())
         context.warn("option-unused", fmt::format("{} has no effect with --method {}", name, options_.method));
   }
 
