@@ -2,18 +2,21 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "teeny/core/error.h"
+#include "teeny/kernels/column_sums.h"
 #include "teeny/kernels/fixed_order.h"
 
 namespace teeny {
 namespace {
 
 constexpr int64_t kChunkBytes = 128 << 20;  // of captured inputs held at a time
+constexpr int64_t kSliceRows = 256;         // that a thread of a GPU adds one after the other
 
 Attend whole_window(const Tensor& hidden) {
   Attend attend;
-  attend.positions = at::arange(hidden.size(1), at::kLong).unsqueeze(0);
+  attend.positions = at::arange(hidden.size(1), hidden.options().dtype(at::kLong)).unsqueeze(0);
   attend.keys = hidden.size(1);
   return attend;
 }
@@ -25,15 +28,15 @@ int64_t windows_per_chunk(const HiddenStates& hidden, int64_t largest_k, size_t 
   return std::clamp<int64_t>(kChunkBytes / (longest * largest_k * 4 * int64_t(inputs)), 1, int64_t(hidden.size()));
 }
 
+void prepare(InputStats& stats, int64_t K, bool with_gram, at::Device device) {
+  if (stats.square.defined()) return;
+  const auto options = at::TensorOptions(at::kFloat).device(device);
+  for (Tensor* t : {&stats.square, &stats.half_square, &stats.absolute, &stats.sum, &stats.largest}) *t = at::zeros({K}, options);
+  if (with_gram) stats.gram = at::zeros({K, K}, options);
+}
+
 void accumulate(InputStats& stats, const Tensor& x, bool with_gram, bool first_half) {  // x (T, K)
-  if (!stats.square.defined()) {
-    stats.square = at::zeros({x.size(1)});
-    stats.half_square = at::zeros({x.size(1)});
-    stats.absolute = at::zeros({x.size(1)});
-    stats.sum = at::zeros({x.size(1)});
-    stats.largest = at::zeros({x.size(1)});
-    if (with_gram) stats.gram = at::zeros({x.size(1), x.size(1)});
-  }
+  prepare(stats, x.size(1), with_gram, x.device());
   for_each_single_threaded(1, [&](int64_t) {
     const Tensor square = x.square().sum(0);
     stats.square.add_(square);
@@ -47,6 +50,22 @@ void accumulate(InputStats& stats, const Tensor& x, bool with_gram, bool first_h
   if (first_half) stats.half_tokens += x.size(0);
 }
 
+// The same on a GPU, of x (B, T, K): windows `first` .. first + B.
+void accumulate_on_gpu(InputStats& stats, const Tensor& x, bool with_gram, int64_t first) {
+  const int64_t B = x.size(0), T = x.size(1), K = x.size(2);
+  prepare(stats, K, with_gram, x.device());
+  const Tensor rows = x.reshape({B * T, K}).contiguous();
+  const int64_t step = T % kSliceRows == 0 ? kSliceRows : T;
+  const Tensor sums = column_sums(rows, step).view({B, T / step, 4, K});
+  const auto add = [&](Tensor& to, const Tensor& part, int64_t which) { to.add_(part.select(2, which).sum(at::IntArrayRef({0, 1}))); };
+  add(stats.square, sums, 0), add(stats.absolute, sums, 1), add(stats.sum, sums, 2);
+  stats.largest = at::maximum(stats.largest, sums.select(2, 3).amax(at::IntArrayRef({0, 1})));
+  const Tensor halves = sums.slice(0, first % 2, B, 2);
+  if (halves.size(0) > 0) add(stats.half_square, halves, 0);
+  stats.tokens += B * T, stats.half_tokens += halves.size(0) * T;
+  if (with_gram) add_gram(stats.gram, rows);
+}
+
 }  // namespace
 
 std::optional<double> InputStats::agreement() const {
@@ -56,17 +75,35 @@ std::optional<double> InputStats::agreement() const {
 }
 
 double output_error(const Tensor& w, const Tensor& quantized, const Tensor& gram) {
-  const auto energy = [&](const Tensor& t) { return (fixed_matmul(t, gram) * t).sum(at::kDouble).item<double>(); };
-  return std::sqrt(std::max(energy(w - quantized), 0.0) / std::max(energy(w), 1e-30));
+  return std::sqrt(std::max(energy(w - quantized, gram), 0.0) / std::max(energy(w, gram), 1e-30));
 }
+
+namespace {
+
+void collect_on_gpu(const ModelSpec& spec, const Block& block, const HiddenStates& hidden, const Rope& rope, int last, const std::function<bool(int)>& wanted, bool with_gram,
+                    std::array<InputStats, 4>& stats, Context& context) {
+  int64_t first = 0;
+  for (const auto& h : hidden) {
+    context.check_interrupted();
+    block_forward(spec, block, 0, h, rope, whole_window(h), [&](int input, const Tensor& x) {
+      if (wanted(input)) accumulate_on_gpu(stats[size_t(input)], x, with_gram, first);
+      return input < last;
+    });
+    first += h.size(0);
+  }
+}
+
+}  // namespace
 
 std::array<InputStats, 4> collect(const ModelSpec& spec, const Block& block, const HiddenStates& hidden, const Rope& rope, const std::vector<int>& inputs,
                                   bool with_gram, Context& context) {
   std::array<InputStats, 4> stats;
   const int last = *std::max_element(inputs.begin(), inputs.end());
   const auto wanted = [&](int input) { return std::find(inputs.begin(), inputs.end(), input) != inputs.end(); };
+  const bool on_gpu = !hidden.empty() && hidden[0].is_cuda();
+  if (on_gpu) collect_on_gpu(spec, block, hidden, rope, last, wanted, with_gram, stats, context);
   const int64_t step = windows_per_chunk(hidden, std::max(spec.hidden, spec.intermediate), inputs.size());
-  for (int64_t begin = 0; begin < int64_t(hidden.size()); begin += step) {
+  for (int64_t begin = 0; begin < int64_t(hidden.size()) && !on_gpu; begin += step) {
     context.check_interrupted();
     const int64_t count = std::min(step, int64_t(hidden.size()) - begin);
     std::vector<std::array<Tensor, 4>> captured(static_cast<size_t>(count));
@@ -100,13 +137,15 @@ std::array<Tensor, 4> sample_inputs(const ModelSpec& spec, const Block& block, c
   int64_t seen = 0;
   for (const auto& h : hidden) {
     if (seen >= tokens) break;
-    for_each_single_threaded(1, [&](int64_t) {
+    const auto run = [&](int64_t) {
       block_forward(spec, block, 0, h, rope, whole_window(h), [&](int input, const Tensor& x) {
-        rows[size_t(input)].push_back(x.view({x.size(1), x.size(2)}).slice(0, 0, tokens - seen).clone());
+        rows[size_t(input)].push_back(x.reshape({-1, x.size(2)}).slice(0, 0, tokens - seen).to(at::kFloat, false, /*copy=*/true));
         return input < 3;
       });
-    });
-    seen += h.size(1);
+    };
+    if (h.is_cuda()) run(0);
+    else for_each_single_threaded(1, run);
+    seen += h.size(0) * h.size(1);
   }
   std::array<Tensor, 4> out;
   for (size_t i = 0; i < 4; ++i) out[i] = at::cat(rows[i]);
@@ -114,11 +153,13 @@ std::array<Tensor, 4> sample_inputs(const ModelSpec& spec, const Block& block, c
 }
 
 void advance(const ModelSpec& spec, const Block& block, HiddenStates& hidden, const Rope& rope, Context& context) {
-  for_each_single_threaded(int64_t(hidden.size()), [&](int64_t i) {
+  const auto step = [&](int64_t i) {
     context.check_interrupted();
     auto& h = hidden[size_t(i)];
     h = block_forward(spec, block, 0, h, rope, whole_window(h));
-  });
+  };
+  if (hidden.empty() || !hidden[0].is_cuda()) return for_each_single_threaded(int64_t(hidden.size()), step);
+  for (size_t i = 0; i < hidden.size(); ++i) step(int64_t(i));
 }
 
 }  // namespace teeny

@@ -72,14 +72,12 @@ std::vector<DoctorCheck> check_machine(const Json& machine) {
   return checks;
 }
 
-std::vector<DoctorCheck> check_engine_devices(const Json& devices) {
+std::vector<DoctorCheck> check_engine_devices(const Json& devices, const Json& gpus) {
   std::vector<DoctorCheck> checks;
-  const Json* gpus = find(devices, {"machine", "gpus"});
-  if (!gpus) gpus = find(devices, {"gpus"});
-  if (!gpus && devices.is_array()) gpus = &devices;
-  if (gpus && gpus->is_array())
-    for (const auto& gpu : *gpus)
-      checks.push_back({"GPU", "ok", describe_gpu(gpu), ""});
+  for (size_t i = 0; devices.is_array() && i < devices.size(); ++i)
+    checks.push_back({"GPU", "ok", text_at(devices[i], {"name"}) + (i < gpus.size() ? ": " + describe_gpu(gpus[i]) : ""), ""});
+  if (checks.empty() && !gpus.empty())
+    checks.push_back({"GPU", "warning", describe_gpu(gpus[0]) + ": the driver has it, libtorch cannot use it", "install a libtorch with CUDA whose version the driver supports"});
   if (checks.empty()) checks.push_back({"GPU", "info", "none that teeny can use; it works on the CPU", "for a GPU: an NVIDIA driver, and a build with CUDA"});
   return checks;
 }

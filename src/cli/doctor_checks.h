@@ -14,7 +14,7 @@ struct DoctorCheck {
 };
 
 std::vector<DoctorCheck> check_machine(const Json& machine);        // CPU, memory, GPUs that the driver shows
-std::vector<DoctorCheck> check_engine_devices(const Json& devices); // what engine.devices() returned
+std::vector<DoctorCheck> check_engine_devices(const Json& devices, const Json& gpus);  // what engine.devices() returned; machine.gpus of the record
 std::vector<DoctorCheck> check_languages();                         // interpreters and compilers of HumanEval-Mul
 std::vector<DoctorCheck> check_storage();                           // cache, data sets, shipped model
 std::vector<DoctorCheck> check_sandbox();                           // tier for generated programs

@@ -4,14 +4,21 @@
 
 #include "cli/resolve.h"
 #include "teeny/hub/hub.h"
+#include "teeny/plan/mix.h"
 
 namespace teeny::cli {
 namespace {
 
+// Without sensitivities a mixed plan has no bytes yet.
+Json sizes_of(const Plan& plan, Json model) {
+  if (plan.mix && !plan.mix->solved) model["bytes"] = model["bits_per_weight"] = Json();
+  return model;
+}
+
 Json planned_model(const Plan& plan, const std::string& out) {
-  return {{"path", out}, {"name", std::filesystem::path(out).filename().string()}, {"family", plan.spec.family}, {"parameters", plan.spec.parameters()}, {"fingerprint", Json()},
+  return sizes_of(plan, {{"path", out}, {"name", std::filesystem::path(out).filename().string()}, {"family", plan.spec.family}, {"parameters", plan.spec.parameters()}, {"fingerprint", Json()},
           {"sha256", Json()}, {"method", plan.method == "convert" ? Json() : Json(plan.method)}, {"bits", plan.bits}, {"group", plan.group}, {"symmetric", plan.symmetric},
-          {"format", plan.format}, {"type", plan.type.empty() ? Json() : Json(plan.type)}, {"bytes", plan.bytes}, {"bits_per_weight", plan.bits_per_weight}, {"act_bits", plan.act_bits < 16 ? Json(plan.act_bits) : Json()}};
+          {"format", plan.format}, {"type", plan.type.empty() ? Json() : Json(plan.type)}, {"bytes", plan.bytes}, {"bits_per_weight", plan.bits_per_weight}, {"act_bits", plan.act_bits < 16 ? Json(plan.act_bits) : Json()}});
 }
 
 Json section_of(const Plan& plan) {
@@ -51,6 +58,8 @@ Json planned_record(RunRecord& record, const Plan& plan, const QuantizeOptions& 
   record.json()["model"] = planned_model(plan, options.out);
   record.json()["quantize"] = section_of(plan);
   record.json()["quantize"]["calibration"] = Json();
+  if (plan.mix) record.json()["quantize"]["mix"] = mix_json(plan);
+  if (!options.sensitivity.empty()) record.json()["quantize"]["sensitivity"] = sensitivity_record(read_sensitivity(options.sensitivity), plan);
   record.finish(context);
   return record.json();
 }

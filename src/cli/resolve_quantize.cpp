@@ -31,7 +31,7 @@ void settle_type(QuantizeOptions& options) {
 }
 
 std::string output_name(const Plan& plan, const std::string& stem) {
-  if (plan.container != ContainerKind::Gguf) return default_output(plan, stem);
+  if (plan.container != ContainerKind::Gguf || plan.mix) return default_output(plan, stem);
   std::string name = fmt::format("./{}-{}-{}bit", stem, plan.method, plan.bits);
   for (const auto& type : kGgufTypes)
     if (type.default_of_bits && type.bits == plan.bits && plan.type != type.name) name += "-" + plan.type;

@@ -17,10 +17,6 @@ struct Unavailable {
 
 const std::vector<Unavailable>& table() {
   static const std::vector<Unavailable> lines{
-      {"--target-bpw", {}, "choose the bits with --bits; --dry-run prints what follows"},
-      {"--target-size", {}, "choose the bits with --bits; --dry-run prints the size"},
-      {"--max-ppl-increase", {}, "quantize at several --bits and compare with 'teeny eval --tasks ppl'"},
-      {"--save-sensitivity", {}, "the error of every tensor is in the record (--json FILE)"},
       {"--gpu-layers", {"all", "auto"}, "use --device cpu, or a GPU that holds the whole model"},
       {"--tensor-parallel", {"1"}, "use one GPU (--device cuda:N)"},
       {"--isa", {}, "leave it out: the best instruction set is found by itself"},

@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 
+#include "kernels/cuda/columns.h"
 #include "kernels/level.h"
 #include "teeny/core/error.h"
 
@@ -12,6 +13,19 @@ __attribute__((target_clones("avx512f", "avx2", "default"))) void subtract_scale
   for (int64_t j = 0; j < n; ++j) r[j] -= by * h[j];
 }
 
+const float* data(const Tensor& t) { return t.defined() ? t.const_data_ptr<float>() : nullptr; }
+
+Tensor on_gpu(DescentBlock& b, Tensor& codes) {
+  const int64_t N = b.residual.size(0), B = b.residual.size(1);
+  Tensor change = at::empty_like(b.residual);
+  cuda::set_device(codes.device().index());
+  cuda::column_descent({b.residual.mutable_data_ptr<float>(), b.h.const_data_ptr<float>(),
+                        {data(b.scale), data(b.zero), data(b.min), data(b.table), b.column_group.const_data_ptr<int64_t>(), b.scale.size(1), b.hi},
+                        b.fixed.defined() ? b.fixed.const_data_ptr<bool>() : nullptr, codes.mutable_data_ptr<uint8_t>(), change.mutable_data_ptr<float>(), N, B},
+                       nullptr);
+  return change;
+}
+
 const float* row_of(const Tensor& t, int64_t row) { return t.defined() ? t.const_data_ptr<float>() + row * t.size(1) : nullptr; }
 
 }  // namespace
@@ -19,6 +33,10 @@ const float* row_of(const Tensor& t, int64_t row) { return t.defined() ? t.const
 Tensor column_descent(DescentBlock& block, Tensor& codes) {
   const int64_t N = block.residual.size(0), B = block.residual.size(1);
   TEENY_ASSERT(block.residual.is_contiguous() && block.h.is_contiguous() && codes.is_contiguous() && block.scale.is_contiguous());
+  if (codes.is_cuda()) {
+    TEENY_ASSERT(B <= cuda::kMostColumns);
+    return on_gpu(block, codes);
+  }
   Tensor change = at::empty({N, B}, at::kFloat);
   const int64_t* group = block.column_group.const_data_ptr<int64_t>();
   const float* h = block.h.const_data_ptr<float>();

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/cuda/columns.h"
 #include "kernels/level.h"
 #include "teeny/core/error.h"
 
@@ -58,6 +59,29 @@ float quantize_row(const RowView& r) {
   return loss;
 }
 
+const float* data(const Tensor& t) { return t.defined() ? t.const_data_ptr<float>() : nullptr; }
+
+ColumnResult on_gpu(ColumnBlock& b) {
+  const int64_t N = b.w.size(0), B = b.w.size(1);
+  ColumnResult result{at::empty({N, B}, b.w.options().dtype(at::kByte)), at::empty_like(b.w), at::empty({N}, b.w.options()), {}};
+  cuda::set_device(b.w.device().index());
+  cuda::column_update({b.w.mutable_data_ptr<float>(), b.u.const_data_ptr<float>(),
+                       {data(b.scale), data(b.zero), data(b.min), data(b.table), b.column_group.const_data_ptr<int64_t>(), b.scale.size(1), b.hi},
+                       result.codes.mutable_data_ptr<uint8_t>(), result.error.mutable_data_ptr<float>(), result.loss.mutable_data_ptr<float>(), N, B},
+                      nullptr);
+  return result;
+}
+
+// Pruning sorts; where there is a GPU the block comes to the CPU for that and goes back.
+ColumnResult by_way_of_the_cpu(ColumnBlock& b) {
+  const auto here = [](const Tensor& t) { return t.defined() ? t.cpu() : t; };
+  ColumnBlock block{here(b.w), here(b.u), here(b.scale), here(b.zero), here(b.min), here(b.column_group), here(b.table), b.hi, b.prune, b.prune_of};
+  ColumnResult r = column_update(block);
+  const auto there = [&](const Tensor& t) { return t.defined() ? t.to(b.w.device()) : t; };
+  b.w.copy_(block.w);
+  return {there(r.codes), there(r.error), there(r.loss), there(r.pruned)};
+}
+
 const float* row_of(const Tensor& t, int64_t row) { return t.defined() ? t.const_data_ptr<float>() + row * t.size(1) : nullptr; }
 
 }  // namespace
@@ -66,6 +90,7 @@ ColumnResult column_update(ColumnBlock& block) {
   const int64_t N = block.w.size(0), B = block.w.size(1);
   TEENY_ASSERT(block.w.is_contiguous() && block.u.is_contiguous() && block.u.size(0) == B && block.u.size(1) == B);
   TEENY_ASSERT(block.scale.is_contiguous() && (!block.zero.defined() || block.zero.is_contiguous()) && (!block.min.defined() || block.min.is_contiguous()));
+  if (block.w.is_cuda()) return block.prune > 0 || B > cuda::kMostColumns ? by_way_of_the_cpu(block) : on_gpu(block);
   ColumnResult result{at::empty({N, B}, at::kByte), at::empty({N, B}, at::kFloat), at::empty({N}, at::kFloat), {}};
   if (block.prune > 0) result.pruned = at::empty({N, B}, at::kBool);
   const int64_t prune_of = block.prune_of > 0 ? block.prune_of : B;

@@ -1,6 +1,9 @@
 // The block loop of the calibrated methods: one block in memory at a time, its inputs from the quantized blocks before it.
+#include "pipeline/behind.h"
 #include "pipeline/checkpoint.h"
+#include "pipeline/embed.h"
 #include "pipeline/job.h"
+#include "pipeline/place.h"
 #include "teeny/core/error.h"
 #include "teeny/core/version.h"
 #include "teeny/methods/awq.h"
@@ -11,43 +14,14 @@
 namespace teeny {
 namespace {
 
-HiddenStates embed_windows(const TensorSource& source, const WeightLoader& loader, const ModelSpec& spec, const Calibration& calibration) {
-  const auto* info = source.kind() == ContainerKind::Safetensors ? source.find(kEmbedding) : nullptr;
-  const bool rows_on_demand = info && traits(info->dtype).scalar() && info->shape == std::vector<int64_t>{spec.vocab, spec.hidden};
-  Tensor table;
-  if (!rows_on_demand) table = decode(loader.linear("model.embed_tokens", spec.vocab, spec.hidden));
-  HiddenStates hidden;
-  for (const auto& window : calibration.windows) {
-    const int64_t T = int64_t(window.size());
-    if (rows_on_demand) {
-      Tensor rows = at::empty({T, spec.hidden}, scalar_type(info->dtype));
-      auto* out = static_cast<std::byte*>(rows.mutable_data_ptr());
-      const uint64_t width = rows.nbytes() / uint64_t(T);
-      for (int64_t t = 0; t < T; ++t) {
-        if (window[size_t(t)] >= spec.vocab) throw input_error("calibration", calibration.source, "token {} is outside the vocabulary of {}", window[size_t(t)], spec.vocab);
-        source.read(*info, std::span(out + uint64_t(t) * width, width), uint64_t(window[size_t(t)]) * width);
-      }
-      hidden.push_back(rows.to(at::kFloat).unsqueeze(0));
-    } else {
-      hidden.push_back(table.index_select(0, at::tensor(window, at::kInt).to(at::kLong)).unsqueeze(0));
-    }
-  }
-  return hidden;
-}
-
-int64_t longest(const Calibration& calibration) {
-  size_t n = 1;
-  for (const auto& window : calibration.windows) n = std::max(n, window.size());
-  return int64_t(n);
-}
-
 constexpr double kSteady = 0.8;  // agreement of the halves of a calibration below which it is said aloud
 constexpr int64_t kSampleTokens = 1024;  // that SmoothQuant's alpha and static scales are judged by
 
 class BlockLoop {
  public:
   BlockLoop(QuantizeJob& job, const Calibration& calibration, Checkpoint& checkpoint)
-      : job_(job), spec_(job.plan.spec), calibration_(calibration), checkpoint_(checkpoint), rope_(make_rope(spec_, longest(calibration), at::kCPU)) {}
+      : job_(job), spec_(job.plan.spec), calibration_(calibration), checkpoint_(checkpoint), place_(choose_place(spec_, job.context, job.plan.act_bits == 8)),
+        reader_(job.loader, spec_, place_), behind_(place_.gpu()), rope_(make_rope(spec_, longest(calibration.windows), place_.device)) {}
 
   void run() {
     job_.context.progress_start("quantize", uint64_t(spec_.layers));
@@ -66,7 +40,7 @@ class BlockLoop {
       write_vectors(layer, block);
       {
         PhaseTimer timer(job_, "forward");
-        if (layer + 1 < spec_.layers) advance(spec_, block, hidden_, rope_, job_.context);
+        if (layer + 1 < spec_.layers) advance(spec_, for_forward(block, place_), hidden_, rope_, job_.context);
       }
       sample_memory();
       finish_block(layer + 1);
@@ -91,12 +65,12 @@ class BlockLoop {
   int64_t start() {
     const auto state = checkpoint_.load();
     if (!state) {
-      hidden_ = embed_windows(job_.source, job_.loader, spec_, calibration_);
+      hidden_ = embed_windows(job_.source, job_.loader, spec_, calibration_.windows, calibration_.source, place_);
       return 0;
     }
     PhaseTimer timer(job_, "resume");
     checkpoint_.replay(job_.output);
-    hidden_ = checkpoint_.load_hidden();
+    hidden_ = gather(checkpoint_.load_hidden(), place_);
     for (const auto& row : state->tensors) job_.tensors.push_back(row);
     for (const auto& row : state->fallbacks) job_.fallbacks.push_back(row);
     job_.context.progress_advance(uint64_t(state->blocks));
@@ -104,6 +78,10 @@ class BlockLoop {
   }
 
   void finish_block(int64_t done) {
+    {
+      PhaseTimer timer(job_, "write");
+      behind_.drain();
+    }
     PhaseTimer timer(job_, "checkpoint");
     CheckpointState state{done, {}, {}, Json::object()};
     const auto of_blocks = [](const Json& rows) {
@@ -118,7 +96,7 @@ class BlockLoop {
 
   Block load(int64_t layer) {
     PhaseTimer timer(job_, "load");
-    Block block = load_block(job_.loader, spec_, layer, at::TensorOptions().dtype(at::kFloat));
+    Block block = reader_.read(layer);
     for (size_t i = 0; i < block.linears.size(); ++i) require_finite(block.linears[i].weight, layer_prefix(layer) + kLinears[i].module, job_.options.allow_nonfinite);
     return block;
   }
@@ -140,15 +118,27 @@ class BlockLoop {
     if (const auto& agreement = agreement_[size_t(kLinears[linear].input)]) extra["calibration_agreement"] = *agreement;
     if (tensor.encoding.act_bits == 8) set_activations(quantized.grid, encoding, linear, block, extra);
     const QuantTensor packed = encoding.pack(quantized.levels, quantized.grid);
-    job_.output.put(tensor, packed);
-    keep(tensor, linear, block, encoding.decode(packed), original, std::move(extra));
+    behind_.give([this, &tensor, here = on_cpu(packed)] { job_.output.put(tensor, here); });
+    // What the file decodes to; levels and grid are that exactly, and need no unpacking.
+    keep(tensor, linear, block, place_.gpu() ? decode(quantized.levels, quantized.grid) : encoding.decode(packed), original, std::move(extra));
   }
+
+  static QuantTensor on_cpu(QuantTensor packed) {
+    for (auto& [name, part] : packed.parts) part = part.contiguous().cpu();
+    return packed;
+  }
+  void put_plain(const PlannedTensor& tensor, const Tensor& values) {
+    behind_.give([this, &tensor, here = values.cpu()] { job_.output.put_plain(tensor, here); });
+  }
+
+  // The weight to quantize; a GPU holds it in its stored type until then.
+  static Tensor weight_of(const Block& block, size_t linear) { return block.linears[linear].weight.to(at::kFloat); }
 
   // A weight whose shape fits no block type stays a plain one.
   void store_plain(int64_t layer, size_t linear, Block& block) {
     const auto& tensor = planned(layer, linear);
-    const Tensor original = block.linears[linear].weight;
-    job_.output.put_plain(tensor, original);
+    const Tensor original = weight_of(block, linear);
+    put_plain(tensor, original);
     keep(tensor, linear, block, original.to(scalar_type(tensor.encoding.dtype)).to(at::kFloat), original, Json::object());
   }
 
@@ -210,7 +200,7 @@ class BlockLoop {
     ErrorSum error;
     error.add(original, decoded);
     job_.record(tensor, error, std::move(extra));
-    block.linears[linear].weight = std::move(decoded);
+    block.linears[linear].weight = decoded.to(place_.dtype);
   }
 
   // Columns that the linears of one input must keep together: their largest block type's. 0 outside GGUF.
@@ -232,7 +222,7 @@ class BlockLoop {
       if (input == 0 || o.true_sequential) {
         PhaseTimer timer(job_, "calibrate");
         std::vector<int> wanted = o.true_sequential ? std::vector<int>{input} : std::vector<int>{0, 1, 2, 3};
-        stats = collect(spec_, block, hidden_, rope_, wanted, true, job_.context);
+        stats = collect(spec_, for_forward(block, place_), hidden_, rope_, wanted, true, job_.context);
         for (const int i : wanted) agreement_[size_t(i)] = stats[size_t(i)].agreement();
       }
       GptqFactor factor;
@@ -251,7 +241,7 @@ class BlockLoop {
     const auto& tensor = planned(layer, i);
     if (tensor.encoding.kind == EncodingKind::Plain) return store_plain(layer, i, block);
     const auto encoding = make_encoding(tensor.encoding);
-    const Tensor original = block.linears[i].weight;
+    const Tensor original = weight_of(block, i);
     GptqResult result;
     {
       PhaseTimer timer(job_, "solve");
@@ -273,10 +263,11 @@ class BlockLoop {
     std::array<InputStats, 4> stats;
     {
       PhaseTimer timer(job_, "calibrate");
-      stats = collect(spec_, block, hidden_, rope_, {0, 1, 2, 3}, true, job_.context);
+      stats = collect(spec_, for_forward(block, place_), hidden_, rope_, {0, 1, 2, 3}, true, job_.context);
       for (size_t i = 0; i < 4; ++i) agreement_[i] = stats[i].agreement();
     }
     sample_memory();
+    for (size_t i = 0; i < block.linears.size(); ++i) block.linears[i].weight = weight_of(block, i);
     const BlockEncodings encodings = this->encodings(layer);
     const AwqOptions options{job_.options.grid, job_.options.duo_scaling, job_.options.clip, norm_type(layer)};
     {
@@ -303,7 +294,7 @@ class BlockLoop {
 
   void write_vectors(int64_t layer, const Block& block) {
     const std::string prefix = layer_prefix(layer);
-    const auto put = [&](const std::string& name, const Tensor& values) { job_.output.put_plain(planned(name), values); };
+    const auto put = [&](const std::string& name, const Tensor& values) { put_plain(planned(name), values); };
     put(prefix + "input_layernorm.weight", block.attn_norm);
     put(prefix + "post_attention_layernorm.weight", block.mlp_norm);
     if (block.q_norm.defined()) put(prefix + "self_attn.q_norm.weight", block.q_norm);
@@ -316,6 +307,9 @@ class BlockLoop {
   const ModelSpec& spec_;
   const Calibration& calibration_;
   Checkpoint& checkpoint_;
+  Place place_;
+  BlockReader reader_;
+  Behind behind_;
   HiddenStates hidden_;
   Rope rope_;
   std::array<Tensor, 4> input_scale_;  // of the current block, with static activations
@@ -329,7 +323,8 @@ std::string resume_key(const QuantizeJob& job, const Calibration& calibration) {
   const auto& o = job.options;
   const Json key = {{"source", fingerprint(job.source)}, {"plan", plan_json(job.plan)}, {"calibration", calibration.json()}, {"version", version_info().version},
                     {"seq_len", o.seq_len}, {"damp", o.damp}, {"block", o.block}, {"act_order", o.act_order}, {"desc_act", o.desc_act}, {"mse", o.mse},
-                    {"true_sequential", o.true_sequential}, {"grid", o.grid}, {"duo_scaling", o.duo_scaling}, {"clip", o.clip}, {"smooth", o.smooth}, {"sparsity", o.sparsity}, {"nonfinite", o.allow_nonfinite}};
+                    {"true_sequential", o.true_sequential}, {"grid", o.grid}, {"duo_scaling", o.duo_scaling}, {"clip", o.clip}, {"smooth", o.smooth}, {"sparsity", o.sparsity}, {"nonfinite", o.allow_nonfinite},
+                    {"gpu", job.context.device.starts_with("cuda") && job.plan.act_bits != 8}};
   return sha256_hex(dump_json(key));
 }
 
@@ -342,14 +337,16 @@ void write_calibrated_blocks(QuantizeJob& job, const Calibration& calibration) {
 
 std::map<std::string, Tensor> collect_importance(const TensorSource& source, const ModelSpec& spec, const Calibration& calibration, Context& context) {
   const WeightLoader loader(source, spec);
-  HiddenStates hidden = embed_windows(source, loader, spec, calibration);
-  const Rope rope = make_rope(spec, longest(calibration), at::kCPU);
+  const Place place = choose_place(spec, context, false);
+  HiddenStates hidden = embed_windows(source, loader, spec, calibration.windows, calibration.source, place);
+  BlockReader reader(loader, spec, place);
+  const Rope rope = make_rope(spec, longest(calibration.windows), place.device);
   std::map<std::string, Tensor> importance;
   context.progress_start("calibrate", uint64_t(spec.layers));
   for (int64_t layer = 0; layer < spec.layers; ++layer) {
-    const Block block = load_block(loader, spec, layer, at::TensorOptions().dtype(at::kFloat));
+    const Block block = for_forward(reader.read(layer), place);
     const auto stats = collect(spec, block, hidden, rope, {0, 1, 2, 3}, false, context);
-    for (const auto& slot : kLinears) importance[layer_prefix(layer) + slot.module] = stats[size_t(slot.input)].importance();
+    for (const auto& slot : kLinears) importance[layer_prefix(layer) + slot.module] = stats[size_t(slot.input)].importance().cpu();
     advance(spec, block, hidden, rope, context);
     context.progress_advance();
   }

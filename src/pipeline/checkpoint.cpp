@@ -10,9 +10,11 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kJournal = "journal.json";
-constexpr const char* kSchema = "teeny.resume/1";
+constexpr const char* kSchema = "teeny.resume/2";
 constexpr uint64_t kMaxName = 4096, kMaxWindows = uint64_t(1) << 32;
 constexpr double kShare = 0.1;  // of the run's time that saving may take
+constexpr double kBytesASecond = 1e9;  // that a first save is guessed to write
+constexpr uint64_t kFloat32 = 0, kBf16 = 1;  // what hidden states are stored as
 
 std::string block_name(int64_t block) { return fmt::format("block-{:05}.bin", block); }
 
@@ -102,9 +104,10 @@ void Checkpoint::replay(Output& output) const {
 HiddenStates Checkpoint::load_hidden() const {
   Reader reader(path(hidden_name_));
   HiddenStates hidden(reader.size(kMaxWindows, 16));
+  const bool bf16 = reader.number() == kBf16;
   for (auto& window : hidden) {
-    const int64_t T = int64_t(reader.size(kMaxWindows)), H = int64_t(reader.size(kMaxWindows, T ? uint64_t(T) * 4 : 1));
-    window = at::empty({1, T, H});
+    const int64_t T = int64_t(reader.size(kMaxWindows)), H = int64_t(reader.size(kMaxWindows, T ? uint64_t(T) * (bf16 ? 2 : 4) : 1));
+    window = at::empty({1, T, H}, bf16 ? at::kBFloat16 : at::kFloat);
     reader.read(std::span(static_cast<std::byte*>(window.mutable_data_ptr()), window.nbytes()));
   }
   return hidden;
@@ -139,6 +142,8 @@ void Checkpoint::end_block(Output& output, const CheckpointState& state, const H
     block_->commit();
     block_.reset();
     const std::chrono::duration<double> since = std::chrono::steady_clock::now() - last_;
+    if (cost_ == 0)
+      for (const auto& group : hidden) cost_ += double(group.nbytes()) / kBytesASecond;
     if (since.count() * kShare >= cost_) save(state, hidden);
   } catch (const Error& e) {
     give_up(e.what());
@@ -151,12 +156,18 @@ void Checkpoint::save(const CheckpointState& state, const HiddenStates& hidden) 
   hidden_name_ = fmt::format("hidden-{:05}.bin", state.blocks);
   {
     OutputFile file(path(hidden_name_));
-    file.write(bytes_of(uint64_t(hidden.size())));
-    for (const auto& window : hidden) {
-      const Tensor data = window.contiguous();
-      file.write(bytes_of(uint64_t(data.size(1))));
-      file.write(bytes_of(uint64_t(data.size(2))));
-      file.write(std::span(static_cast<const std::byte*>(data.const_data_ptr()), data.nbytes()));
+    uint64_t windows = 0;
+    for (const auto& group : hidden) windows += uint64_t(group.size(0));
+    file.write(bytes_of(windows));
+    file.write(bytes_of(!hidden.empty() && hidden[0].scalar_type() == at::kBFloat16 ? kBf16 : kFloat32));
+    for (const auto& group : hidden) {
+      const Tensor data = group.contiguous().cpu();
+      const size_t width = data.nbytes() / size_t(data.size(0));
+      for (int64_t i = 0; i < data.size(0); ++i) {
+        file.write(bytes_of(uint64_t(data.size(1))));
+        file.write(bytes_of(uint64_t(data.size(2))));
+        file.write(std::span(static_cast<const std::byte*>(data.const_data_ptr()) + size_t(i) * width, width));
+      }
     }
     file.commit();
   }

@@ -3,6 +3,7 @@
 
 #include "pipeline/rows.h"
 #include "teeny/core/error.h"
+#include "teeny/runtime/device.h"
 
 namespace teeny {
 namespace {
@@ -10,7 +11,7 @@ namespace {
 FitOptions fit_options(const QuantizeJob& job, const PlannedTensor& tensor) {
   FitOptions fit;
   fit.exact_llama_cpp = job.options.exact_llama_cpp;
-  if (const auto found = job.importance.find(tensor.module); found != job.importance.end()) fit.importance = found->second, fit.mse = true;
+  if (const auto found = job.importance.find(tensor.module); found != job.importance.end() && tensor.importance) fit.importance = found->second, fit.mse = true;
   return fit;
 }
 
@@ -21,8 +22,17 @@ QuantTensor encode(const Tensor& w, const PlannedTensor& tensor, const FitOption
   return encoding->pack(levels, grid);
 }
 
+// The whole weight in f32, on the GPU when one is to quantize it.
+Tensor load_weight(QuantizeJob& job, const PlannedTensor& tensor) {
+  const Weight weight = job.loader.linear(tensor.module, tensor.N, tensor.K);
+  const auto* plain = std::get_if<Tensor>(&weight);
+  if (!job.lanes || tensor.encoding.kind == EncodingKind::Plain) return decode(weight);
+  const at::Device device = open_device(job.context);
+  return plain ? plain->to(device).to(at::kFloat) : decode(weight).to(device);
+}
+
 void write_whole(QuantizeJob& job, const PlannedTensor& tensor) {
-  Tensor w = decode(job.loader.linear(tensor.module, tensor.N, tensor.K));
+  Tensor w = load_weight(job, tensor);
   require_finite(w, tensor.module, job.options.allow_nonfinite);
   ErrorSum error;
   if (tensor.encoding.kind == EncodingKind::Plain) {

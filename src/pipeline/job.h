@@ -3,6 +3,7 @@
 #include <chrono>
 #include <map>
 
+#include "pipeline/lanes.h"
 #include "pipeline/output.h"
 #include "teeny/encodings/encoding.h"
 #include "teeny/model/loader.h"
@@ -20,6 +21,7 @@ struct QuantizeJob {
   std::map<std::string, Tensor> importance;  // canonical module -> (K) f32
   Json tensors = Json::array(), fallbacks = Json::array();
   std::map<std::string, double> seconds;
+  std::shared_ptr<DeviceLanes> lanes = {};  // of a GPU, for rows that it encodes; null: the CPU does
 
   void record(const PlannedTensor& tensor, const ErrorSum& error, Json extra = Json::object());
 };

@@ -113,20 +113,20 @@ void Output::put(const PlannedTensor& tensor, const QuantTensor& packed) {
   const auto order = stored_rows(plan_, tensor.module);
   TEENY_ASSERT(packed.parts.size() == tensor.parts.size());
   for (size_t i = 0; i < packed.parts.size(); ++i) {
-    Tensor data = packed.parts[i].second;
+    Tensor data = packed.parts[i].second.cpu();
     if (!order.empty()) data = data.index_select(0, at::tensor(order, at::kLong));
-    const Tensor stored = data.contiguous();
+    const Tensor stored = data.contiguous().cpu();
     write(tensor.parts[i].suffix, bytes_of(stored));
   }
 }
 
 void Output::put_plain(const PlannedTensor& tensor, const Tensor& values) {
   const DType dtype = tensor.parts[0].dtype;
-  Tensor data = values.to(scalar_type(dtype));
+  Tensor data = values.cpu().to(scalar_type(dtype));
   if (!data.isfinite().all().item<bool>())
     throw input_error("write", tensor.module, "has values beyond what {} can hold; choose another --dtype or --method bf16", name_of(dtype));
   if (const auto order = stored_rows(plan_, tensor.module); !order.empty()) data = data.index_select(0, at::tensor(order, at::kLong));
-  const Tensor stored = data.contiguous();
+  const Tensor stored = data.contiguous().cpu();
   write(tensor.parts[0].suffix, bytes_of(stored));
 }
 

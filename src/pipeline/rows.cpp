@@ -12,6 +12,7 @@ namespace teeny {
 namespace {
 
 constexpr int64_t kPieceElements = 512 << 10;  // read and written at once: 1 MB of bf16
+constexpr int kLeastLanes = 4;  // of a GPU, so that reading, computing and writing overlap on a machine of few cores too
 constexpr int64_t kTileElements = 32 << 10;    // worked on at once: stays in the second-level cache
 
 EncodingSpec stored_spec(DType dtype) {
@@ -55,6 +56,28 @@ struct Rows {
     return square_sums(w, q, n);
   }
 
+  // The same on a lane of a GPU; the thread reads and writes while other lanes compute.
+  SquareSums device_piece(int64_t begin, int64_t rows) const {
+    job.context.check_interrupted();
+    struct Turn {
+      DeviceLanes& lanes;
+      std::unique_ptr<DeviceRows> lane = lanes.take();
+      ~Turn() { lanes.give(std::move(lane)); }
+    } turn{*job.lanes};
+    const uint64_t in_bytes = from.row_bytes(tensor.K), out_bytes = to.row_bytes(tensor.K);
+    const std::span<std::byte> in(turn.lane->input(), size_t(rows) * in_bytes);
+    job.source.read(info, in, uint64_t(begin) * in_bytes);
+    const auto result = turn.lane->encode(info.dtype, tensor.encoding.dtype, importance, rows, tensor.K);
+    if (result.first_bad >= 0 && !job.options.allow_nonfinite) {
+      std::vector<float> w(static_cast<size_t>(tensor.K));
+      const int64_t row = result.first_bad / tensor.K;
+      from.decode(in.data() + uint64_t(row) * in_bytes, 1, tensor.K, w.data());
+      first_bad(w.data(), result.first_bad % tensor.K, begin + row);
+    }
+    job.output.put_rows(tensor, begin, std::span(turn.lane->output(), size_t(rows) * out_bytes));
+    return result.sums;
+  }
+
   SquareSums piece(int64_t begin, int64_t rows) const {
     job.context.check_interrupted();
     const uint64_t in_bytes = from.row_bytes(tensor.K), out_bytes = to.row_bytes(tensor.K);
@@ -89,12 +112,16 @@ bool write_in_rows(QuantizeJob& job, const PlannedTensor& tensor) {
   const auto from = make_row_codec(stored_spec(info->dtype));
   if (!from) return false;
   const auto found = job.importance.find(tensor.module);
-  const Tensor importance = found == job.importance.end() ? Tensor() : found->second.to(at::kCPU, at::kFloat).contiguous();
+  const Tensor importance = found == job.importance.end() || !tensor.importance ? Tensor() : found->second.to(at::kCPU, at::kFloat).contiguous();
   TEENY_ASSERT(!importance.defined() || importance.numel() == tensor.K);
   const Rows rows{job, tensor, *info, *from, *to, importance.defined() ? importance.const_data_ptr<float>() : nullptr, info->dtype == tensor.encoding.dtype};
-  const int64_t step = std::max<int64_t>(1, kPieceElements / tensor.K), pieces = (tensor.N + step - 1) / step;
+  const bool on_device = job.lanes && DeviceRows::supports(stored_spec(info->dtype), tensor.encoding) && tensor.K <= job.lanes->elements();
+  const int64_t step = std::max<int64_t>(1, (on_device ? job.lanes->elements() : kPieceElements) / tensor.K), pieces = (tensor.N + step - 1) / step;
   std::vector<SquareSums> sums(static_cast<size_t>(pieces));
-  parallel_for(sums.size(), job.context.thread_count(), [&](size_t i) { sums[i] = rows.piece(int64_t(i) * step, std::min(step, tensor.N - int64_t(i) * step)); });
+  parallel_for(sums.size(), on_device ? std::max(job.context.thread_count(), kLeastLanes) : job.context.thread_count(), [&](size_t i) {
+    const int64_t begin = int64_t(i) * step, count = std::min(step, tensor.N - begin);
+    sums[i] = on_device ? rows.device_piece(begin, count) : rows.piece(begin, count);
+  });
   ErrorSum error;
   for (const auto& part : sums) error.difference += part.difference, error.original += part.original;
   job.record(tensor, error);

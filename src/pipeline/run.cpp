@@ -6,6 +6,7 @@
 #include "pipeline/calibration_source.h"
 #include "pipeline/checkpoint.h"
 #include "pipeline/job.h"
+#include "pipeline/mixed.h"
 #include "teeny/core/error.h"
 #include "teeny/family/describe.h"
 #include "teeny/pipeline/pipeline.h"
@@ -41,23 +42,26 @@ std::string model_name(const TensorSource& source) {
   return name;
 }
 
+constexpr int64_t kLaneElements = 2 << 20;  // weights that a lane of a GPU works on at once: 30 MB a lane
+
 // The common path: everything of the plan from the source into the output.
 struct Outcome {
   std::string path;
+  uint64_t device_bytes = 0;
   Json tensors, fallbacks, calibration;
   std::map<std::string, double> seconds;
 };
 
-Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOptions& options, const std::string& path, Context& context) {
+Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOptions& options, const std::string& path, Context& context, const Mixed* mixed = nullptr) {
   check_output_path(path, source, options.force);
   const WeightLoader loader(source, plan.spec);
   OutputNotes notes{options, {}, {}, 0, 0};
-  Outcome outcome{path, {}, {}, nullptr, {}};
+  Outcome outcome{path, 0, {}, {}, nullptr, {}};
   std::map<std::string, Tensor> importance;
   Calibration calibration;
   if (!options.importance.empty()) importance = read_importance(options.importance, plan.spec, notes);
   if (plan.calibrated) {
-    calibration = choose_calibration(source, plan.spec, options, context);
+    calibration = mixed && mixed->text ? mixed->text->fit : choose_calibration(source, plan.spec, options, context);
     outcome.calibration = calibration.json();
     std::map<std::string, Tensor> collected;
     if (plan.method == "gguf" || !options.save_importance.empty()) collected = collect_importance(source, plan.spec, calibration, context);
@@ -72,6 +76,7 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
   }
   Output output(path, plan, source, notes);
   QuantizeJob job{source, plan, options, loader, output, context, std::move(importance), Json::array(), Json::array(), {}};
+  if (const int device = kernel_device(context); device >= 0) job.lanes = std::make_shared<DeviceLanes>(device, kLaneElements);
   const bool block_loop = plan.calibrated && plan.method != "gguf";
   if (!block_loop) context.progress_start(plan.method == "convert" ? "convert" : "quantize", plan.tensors.size());
   for (const auto& tensor : plan.tensors) {
@@ -87,9 +92,10 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
   {
     PhaseTimer timer(job, "finish");
     output.finish();
-    if (block_loop) Checkpoint::discard(Checkpoint::directory_of(output.path()));
+    if (block_loop) discard_measured(output.path()), Checkpoint::discard(Checkpoint::directory_of(output.path()));
     outcome.path = output.path();
   }
+  if (context.device.starts_with("cuda")) outcome.device_bytes = peak_device_memory(at::Device(context.device)) + (job.lanes ? job.lanes->device_bytes() : 0);
   outcome.tensors = std::move(job.tensors);
   outcome.fallbacks = std::move(job.fallbacks);
   outcome.seconds = std::move(job.seconds);
@@ -111,7 +117,7 @@ Json work_json(const Outcome& outcome, Json source, const Plan& plan) {
   Json seconds = Json::object();
   for (const auto& [phase, value] : outcome.seconds) seconds[phase] = value;
   (void)plan;
-  return {{"seconds_by_phase", seconds}, {"peak_host_bytes", peak_host_bytes()}, {"peak_anonymous_bytes", peak_anonymous_bytes()}, {"peak_device_bytes", nullptr},
+  return {{"seconds_by_phase", seconds}, {"peak_host_bytes", peak_host_bytes()}, {"peak_anonymous_bytes", peak_anonymous_bytes()}, {"peak_device_bytes", outcome.device_bytes > 0 ? Json(outcome.device_bytes) : Json()},
           {"tensors", outcome.tensors}, {"fallbacks", outcome.fallbacks}, {"source", std::move(source)}, {"dry_run", false}};
 }
 
@@ -140,9 +146,12 @@ Json run_quantize(const QuantizeOptions& options, Context& context) {
   RunRecord record("quantize", options.args, context.seed);
   at::set_num_threads(context.thread_count());
   const auto [source, spec] = open(options.model);
-  const Plan plan = make_plan(*source, spec, options);
+  if (!options.out.empty()) check_output_path(options.out, *source, options.force || options.resume);  // before measuring, which may take long
+  const Mixed mixed = plan_mixed(*source, spec, options, context);
+  const Plan& plan = mixed.plan;
   const std::string path = options.out.empty() ? default_output(plan, model_name(*source)) : options.out;
-  const Outcome outcome = execute(*source, plan, options, path, context);
+  Outcome outcome = execute(*source, plan, options, path, context, &mixed);
+  if (mixed.seconds > 0) outcome.seconds["sensitivity"] = mixed.seconds;
   Json model = describe(outcome.path, options.hash);
   model["method"] = plan.method;
   model["granularity"] = plan.granularity;
@@ -150,8 +159,10 @@ Json run_quantize(const QuantizeOptions& options, Context& context) {
   Json body = work_json(outcome, describe_model(*source, spec, read_quant_config(*source), false), plan);
   body["calibration"] = outcome.calibration;
   body["options"] = knobs(options, plan);
+  if (mixed.sensitivity) body["sensitivity"] = sensitivity_record(*mixed.sensitivity, plan);
+  const bool held = !plan.mix || verify_mixed(*source, mixed, options, outcome.path, body["mix"], context);
   record.json()["quantize"] = body;
-  record.finish(context);
+  record.finish(context, held ? "ok" : "check-failed");
   return record.json();
 }
 

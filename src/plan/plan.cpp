@@ -1,13 +1,15 @@
 #include "teeny/plan/plan.h"
 
 #include <algorithm>
+#include <map>
 
-#include "plan/choice.h"
+#include "plan/picks.h"
 #include "plan/recipe.h"
 #include "plan/recode.h"
 #include "teeny/core/error.h"
 #include "teeny/family/names.h"
 #include "teeny/plan/gguf_mix.h"
+#include "teeny/plan/mix.h"
 #include "teeny/plan/runtimes.h"
 
 namespace teeny {
@@ -121,20 +123,36 @@ std::string method_of(const Rule& rule, const std::string& method, const std::st
                     printable(rule.method), method);
 }
 
-void fill_hf(Builder& builder, const TensorSource& source, const EncodingSpec& linear, DType rest, const std::string& method, const std::vector<Rule>& rules = {}) {
+void fill_hf(Builder& builder, const TensorSource& source, const EncodingSpec& linear, DType rest, const std::string& method, const std::vector<Rule>& rules = {},
+             const MixPicks& picks = {}) {
   walk(builder, source, rest, rest, [&](const std::string& module, int64_t N, int64_t K, bool in_block) {
     const Rule* rule = in_block ? find_rule(rules, module) : nullptr;
+    const auto pick = picks.find(module);
     if (!in_block || (rule && rule->skip))
       builder.add_weight(module, N, K, plain(rest), "plain");
     else if (rule)
       builder.add_weight(module, N, K, apply_rule(*rule, linear, builder.plan.format, module), method_of(*rule, method, module));
+    else if (pick != picks.end())
+      builder.add_weight(module, N, K, pick->second.encoding, pick->second.encoding.kind == EncodingKind::Plain ? "plain" : method);
     else
       builder.add_weight(module, N, K, linear, method);
+    builder.plan.tensors.back().by_rule = rule != nullptr;
   });
 }
 
+// A GGUF file without a mix of a name is called after the type of most weights.
+void settle_gguf_type(Plan& plan) {
+  std::map<DType, int64_t> weights;
+  for (const auto& tensor : plan.tensors)
+    if (tensor.weight) weights[tensor.encoding.dtype] += tensor.N * tensor.K;
+  const auto most = std::max_element(weights.begin(), weights.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  for (const auto& type : gguf_file_types())
+    if (most != weights.end() && type.dtype == most->first && !type.name.ends_with("_M") && !type.name.ends_with("_L") && !type.needs_importance) plan.type = type.name;
+  plan.bits = most == weights.end() ? plan.bits : int(traits(most->first).bits_per_weight());
+}
+
 // The labels of a checkpoint say what most of its weights are.
-void settle_recipe(Plan& plan) {
+void settle_labels(Plan& plan) {
   check_fused(plan);
   const auto groups = encoding_groups(plan);
   if (plan.container == ContainerKind::Gguf || groups.empty()) return;
@@ -142,7 +160,7 @@ void settle_recipe(Plan& plan) {
 }
 
 void fill_gguf(Builder& builder, const TensorSource& source, const std::string& type, bool has_importance, const std::string& block_method = "search",
-               const std::vector<Rule>& rules = {}) {
+               const std::vector<Rule>& rules = {}, const MixPicks& picks = {}) {
   const auto& spec = builder.plan.spec;
   const auto& file_type = gguf_file_type(type);
   builder.plan.type = file_type.name;
@@ -168,11 +186,14 @@ void fill_gguf(Builder& builder, const TensorSource& source, const std::string& 
     encoding.kind = traits(choice.dtype).scalar() ? EncodingKind::Plain : EncodingKind::Ggml;
     std::string note;
     if (choice.dtype != choice.wanted) note = fmt::format("K={} is no multiple of {}'s block of {}", K, name_of(choice.wanted), traits(choice.wanted).block);
-    if (const Rule* rule = find_rule(rules, module)) {
-      encoding = rule->skip ? plain(DType::F16) : apply_rule(*rule, encoding, "gguf", module);
-      note.clear();
-    }
+    const Rule* rule = find_rule(rules, module);
+    const auto pick = picks.find(module);
+    if (rule) encoding = rule->skip ? plain(DType::F16) : apply_rule(*rule, encoding, "gguf", module);
+    else if (pick != picks.end()) encoding = pick->second.encoding;
+    if (rule || pick != picks.end()) note.clear();
     builder.add_weight(module, N, K, encoding, encoding.kind == EncodingKind::Plain ? "plain" : in_block ? block_method : "search", note);
+    builder.plan.tensors.back().by_rule = rule != nullptr;
+    if (!rule && pick != picks.end()) builder.plan.tensors.back().importance = pick->second.importance;
   });
 }
 
@@ -199,7 +220,7 @@ void finish(Plan& plan, const QuantizeOptions& options) {
 
 }  // namespace
 
-Plan make_plan(const TensorSource& source, const ModelSpec& spec, const QuantizeOptions& options) {
+Plan plan_with(const TensorSource& source, const ModelSpec& spec, const QuantizeOptions& options, const MixPicks& picks) {
   const Choice choice = resolve(options);
   const std::vector<Rule> rules = read_recipe(options.recipe);
   Builder builder;
@@ -214,7 +235,12 @@ Plan make_plan(const TensorSource& source, const ModelSpec& spec, const Quantize
   if (plan.container == ContainerKind::Gguf) {
     const bool by_block = plan.calibrated && choice.method != "gguf";
     const bool importance = plan.calibrated || (choice.method == "gguf" && !options.importance.empty());
-    fill_gguf(builder, source, choice.type, importance, by_block ? choice.method : "search", rules);
+    fill_gguf(builder, source, choice.type, importance, by_block ? choice.method : "search", rules, picks);
+    if (!picks.empty()) {
+      settle_gguf_type(plan);
+      const auto wants = [](const PlannedTensor& t) { return t.weight && t.importance && t.encoding.kind == EncodingKind::Ggml && t.module.starts_with("model.layers."); };
+      if (choice.method == "gguf") plan.calibrated = options.importance.empty() && std::any_of(plan.tensors.begin(), plan.tensors.end(), wants);
+    }
   } else {
     const bool sixteen = choice.method == "fp16" || choice.method == "bf16";
     EncodingSpec linear = linear_encoding(choice);
@@ -224,11 +250,18 @@ Plan make_plan(const TensorSource& source, const ModelSpec& spec, const Quantize
     if (choice.format == "compressed-tensors") linear.scale_dtype = rest;  // readers take the scale's type for the weight's
     plan.dtype = name_of(rest);
     const std::string method = sixteen ? "plain" : choice.method == "int8" ? "rtn" : choice.method;
-    fill_hf(builder, source, linear, rest, method, rules);
+    fill_hf(builder, source, linear, rest, method, rules, picks);
   }
-  if (!rules.empty()) settle_recipe(plan);
+  if (!rules.empty() || !picks.empty()) settle_labels(plan);
   finish(plan, options);
   return plan;
+}
+
+Plan make_plan(const TensorSource& source, const ModelSpec& spec, const QuantizeOptions& options) {
+  check_mix(options, resolve(options));
+  if (!wants_mix(options)) return plan_with(source, spec, options, {});
+  if (options.sensitivity.empty()) return plan_unmeasured(source, spec, options);
+  return make_mixed_plan(source, spec, options, read_sensitivity(options.sensitivity));
 }
 
 Plan make_convert_plan(const TensorSource& source, const ModelSpec& spec, const ConvertOptions& options) {
@@ -266,6 +299,7 @@ Plan make_convert_plan(const TensorSource& source, const ModelSpec& spec, const 
 
 std::string default_output(const Plan& plan, const std::string& model_name) {
   std::string out = fmt::format("./{}-{}-", model_name, plan.method);
+  if (plan.mix) return out + fmt::format("{}{}", plan.mix->label, plan.container == ContainerKind::Gguf ? ".gguf" : plan.format == "gptq" ? "" : "-" + plan.format);
   if (plan.container == ContainerKind::Gguf) return out + plan.type + ".gguf";
   out += fmt::format("{}bit", plan.bits);
   if (plan.granularity == "group" && plan.group != 128 && plan.bits < 16) out += fmt::format("-g{}", plan.group);
@@ -291,9 +325,11 @@ Json plan_json(const Plan& plan) {
   }
   Json runtimes = Json::object();
   for (const auto& [name, answer] : plan.runtimes) runtimes[name] = answer;
-  return {{"method", plan.method}, {"format", plan.format}, {"type", plan.type.empty() ? Json() : Json(plan.type)}, {"bits", plan.bits},
+  Json out = {{"method", plan.method}, {"format", plan.format}, {"type", plan.type.empty() ? Json() : Json(plan.type)}, {"bits", plan.bits},
           {"group", plan.group}, {"symmetric", plan.symmetric}, {"bytes", plan.bytes}, {"bits_per_weight", plan.bits_per_weight},
           {"act_bits", plan.act_bits < 16 ? Json(plan.act_bits) : Json()}, {"working_bytes", plan.working_bytes}, {"calibrated", plan.calibrated}, {"runtimes", runtimes}, {"tensors", tensors}};
+  if (plan.mix) out["mix"] = mix_json(plan);
+  return out;
 }
 
 }  // namespace teeny

@@ -72,6 +72,7 @@ RunRecord::RunRecord(const std::string& command, const std::vector<std::string>&
 void RunRecord::finish(const Context& context, const std::string& status) {
   json_["seconds"] = steady_seconds() - started_;
   json_["status"] = status;
+  json_["device"] = context.device.empty() ? "cpu" : context.device;
   if (!json_.contains("energy")) {
     json_["energy"] = energy_not_measured();
     if (const auto joules = rapl_joules(energy_at_start_, read_rapl())) json_["energy"] = {{"source", "rapl"}, {"joules", *joules}, {"idle_w", nullptr}};

@@ -62,6 +62,13 @@ struct TensorError {
   double error = 0;  // relative, Frobenius
 };
 
+// How much a metric rises when this layer alone is quantized.
+struct LayerSensitivity {
+  std::string name, chosen;  // chosen: the encoding that mixed precision gave it
+  double value = 0;          // at the variant's sensitivity_encoding
+  double at_chosen = 0;
+};
+
 struct Variant {
   std::string label, series;        // shown; the series decides colour and grouping
   std::string name, path, family, method, format, type, group, hardware, symmetry, fingerprint;
@@ -79,8 +86,8 @@ struct Variant {
   std::vector<PairedTest> tests;
   std::map<std::string, double> errors;
   std::vector<TensorError> tensors;
-  std::vector<std::pair<std::string, double>> sensitivity;
-  std::string sensitivity_metric;
+  std::vector<LayerSensitivity> sensitivity;
+  std::string sensitivity_metric, sensitivity_encoding;  // the encoding that all layers are compared at; empty: each its own
   std::string sandbox;
 
   const TaskResult* task(const std::string& title) const;

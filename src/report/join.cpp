@@ -54,10 +54,15 @@ bool same_place(const std::string& a, const std::string& b) {
   return !shorter.empty() && shorter.front() != '/' && longer.ends_with("/" + shorter);
 }
 
+// What computed: the CPU, or the GPU that the command was told to use.
 std::string hardware_of(const Json& record) {
   const Json& machine = record["machine"];
   const Json& gpus = array_at(machine, "gpus");
-  return gpus.empty() ? text_at(machine, "cpu") : text_at(gpus[0], "name");
+  const std::string device = text_at(record, "device");
+  if (!device.starts_with("cuda") || gpus.empty()) return text_at(machine, "cpu");
+  size_t index = 0;
+  if (const auto colon = device.find(':'); colon != std::string::npos) std::from_chars(device.data() + colon + 1, device.data() + device.size(), index);
+  return text_at(gpus[std::min(index, gpus.size() - 1)], "name");
 }
 
 Variant variant_of(const Json& model) {
@@ -220,6 +225,27 @@ int layer_of(const std::string& name) {
   return -1;
 }
 
+// Layers are compared at one encoding: the one near 4.5 bits that all of them were tried in. Records without candidates have
+// each layer's own value only.
+void add_sensitivity(Variant& v, const Json& items) {
+  std::map<std::string, std::pair<size_t, double>> tried;  // encoding -> layers, sum of bits
+  for (const Json& item : items)
+    for (const Json& candidate : array_at(item, "candidates"))
+      if (const auto bits = number_at(candidate, "bits")) tried[text_at(candidate, "encoding")].first += 1, tried[text_at(candidate, "encoding")].second += *bits;
+  v.sensitivity.clear(), v.sensitivity_encoding.clear();
+  double nearest = 1e9;
+  for (const auto& [encoding, sum] : tried)
+    if (const double distance = std::abs(sum.second / double(sum.first) - 4.5); sum.first == items.size() && distance < nearest) nearest = distance, v.sensitivity_encoding = encoding;
+  for (const Json& item : items)
+    if (const auto value = number_at(item, "value")) {
+      LayerSensitivity layer{text_at(item, "name"), text_at(item, "encoding"), *value, *value};
+      for (const Json& candidate : array_at(item, "candidates"))
+        if (!v.sensitivity_encoding.empty() && text_at(candidate, "encoding") == v.sensitivity_encoding) layer.value = number_at(candidate, "value").value_or(*value);
+      v.sensitivity.push_back(std::move(layer));
+      v.sensitivity_metric = text_at(item, "metric");
+    }
+}
+
 void add_quantize(Variant& v, const Json& record, const char* section) {
   const Json& quantize = record[section];
   v.source_path = normal_path(text_at(object_at(quantize, "source"), "path"));
@@ -227,12 +253,7 @@ void add_quantize(Variant& v, const Json& record, const char* section) {
   for (const Json& item : array_at(quantize, "tensors"))
     if (const auto error = number_at(item, "relative_error"))
       v.tensors.push_back({text_at(item, "name"), layer_of(text_at(item, "name")), number_at(item, "bytes").value_or(0), *error});
-  v.sensitivity.clear();
-  for (const Json& item : array_at(quantize, "sensitivity"))
-    if (const auto value = number_at(item, "value")) {
-      v.sensitivity.emplace_back(text_at(item, "name"), *value);
-      v.sensitivity_metric = text_at(item, "metric");
-    }
+  add_sensitivity(v, array_at(quantize, "sensitivity"));
 }
 
 Source source_of(const Json& record) {

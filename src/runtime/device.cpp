@@ -1,14 +1,19 @@
 #include "teeny/runtime/device.h"
 
 #include <ATen/Parallel.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <dlfcn.h>
 
+#include <atomic>
 #include <fstream>
 
 #include "teeny/core/error.h"
+#include "teeny/kernels/cuda.h"
 
 namespace teeny {
 namespace {
+
+std::atomic<bool> cuda_in_use{false};  // by libtorch
 
 bool open_cuda_library(std::string* problem) {
   static const bool opened = [] { return ::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) != nullptr; }();
@@ -31,7 +36,19 @@ at::Device open_device(const Context& context) {
   if (device.index() >= count) throw device_error("device", context.device, "does not exist: this machine has {} GPU(s); see `teeny doctor`", count);
   at::globalContext().setAllowTF32CuBLAS(false);
   at::globalContext().lazyInitDevice(at::kCUDA);
+  cuda_in_use = true;
   return device;
+}
+
+int kernel_device(const Context& context) {
+  if (!context.device.starts_with("cuda")) return -1;
+  const at::Device device(context.device);
+  const int index = device.has_index() ? device.index() : 0, count = cuda::device_count();
+  if (!cuda::built()) cuda::set_device(index);  // says that the build has no kernels
+  if (count == 0) throw device_error("device", context.device, "no usable NVIDIA GPU or driver was found; use --device cpu, or see `teeny doctor`");
+  if (index >= count) throw device_error("device", context.device, "does not exist: this machine has {} GPU(s); see `teeny doctor`", count);
+  cuda::set_device(index);
+  return index;
 }
 
 Json list_devices() {
@@ -51,6 +68,10 @@ uint64_t available_host_bytes() {
   return 0;
 }
 
-uint64_t peak_device_memory(at::Device) { return 0; }
+uint64_t peak_device_memory(at::Device device) {
+  if (!device.is_cuda() || !cuda_in_use) return 0;
+  const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(device.has_index() ? device.index() : at::DeviceIndex(0));
+  return uint64_t(stats.reserved_bytes[size_t(c10::CachingAllocator::StatType::AGGREGATE)].peak);
+}
 
 }  // namespace teeny

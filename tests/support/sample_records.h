@@ -119,6 +119,7 @@ class SampleRecords {
               {"seconds", seconds}, {"status", "ok"}, {"teeny", {{"version", "0.0.0"}, {"git", "sample"}, {"build", "sample"}, {"libtorch", nullptr}, {"cuda", nullptr}}}};
     r["machine"] = {{"cpu", "Sample CPU"}, {"cores", 16}, {"isa", {"avx2", "fma"}}, {"memory_bytes", 68'719'476'736u}, {"os", "Sample OS"}, {"kernel", "Linux 0.0"},
                     {"gpus", Json::array({Json{{"name", "Sample GPU 48 GB"}, {"memory_bytes", 48'000'000'000u}, {"driver", "000.00"}, {"sm_count", 100}, {"power_limit_w", 300}, {"clocks", {{"sm", 1700}}}}})}};
+    r["device"] = "cuda:0";
     r["args"] = Json::array({"teeny", command});
     r["seed"] = 0;
     r["model"] = model(v);

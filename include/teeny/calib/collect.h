@@ -27,7 +27,8 @@ struct InputStats {
 // ||X (W - Q)|| / ||X W|| from the inputs' Gram matrix (K, K), whatever it was divided by.
 double output_error(const Tensor& w, const Tensor& quantized, const Tensor& gram);
 
-// The hidden states of all windows at the current block, (1, T, H) each.
+// The hidden states of all windows at the current block, (B, T, H) each: one window f32 on the CPU, some of one length
+// together on a GPU, f32 or bf16. Statistics are f32 wherever they are.
 using HiddenStates = std::vector<Tensor>;
 
 // Gathers the inputs in `inputs` (of 0..3), running no further than the last of them. Deterministic for any thread count.

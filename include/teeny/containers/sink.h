@@ -34,6 +34,9 @@ std::unique_ptr<TensorSink> create_safetensors_sink(const std::string& directory
 // More than `part_bytes` of tensors become parts as llama.cpp splits them: "x-00001-of-00003.gguf" for `path` "x.gguf",
 // the metadata in the first. 0: one file.
 std::unique_ptr<TensorSink> create_gguf_sink(const std::string& path, const GgufMetadata& metadata, const std::vector<TensorSpec>& tensors, uint64_t part_bytes = 0);
+// What the files will have together, headers and padding too.
+uint64_t safetensors_file_bytes(const std::vector<TensorSpec>& tensors, uint64_t shard_bytes);
+uint64_t gguf_file_bytes(const GgufMetadata& metadata, const std::vector<TensorSpec>& tensors, uint64_t part_bytes);
 // The files that this will write; the first is the one to open.
 std::vector<std::string> gguf_part_paths(const std::string& path, const std::vector<TensorSpec>& tensors, uint64_t part_bytes);
 

@@ -41,7 +41,8 @@ struct QuantizeOptions : CommonOptions {
   std::string sparsity;                // "0.5", "2:4"; empty: none
   double target_bpw = -1, max_ppl_increase = -1;  // mixed precision; negative: not asked for
   uint64_t target_bytes = 0;                      // 0: not asked for
-  std::string save_sensitivity;
+  std::string sensitivity, save_sensitivity;      // files of measured sensitivities: used, written
+  std::vector<std::string> candidates;            // types ("Q4_K") or bits ("4") that a target may choose; empty: all
 };
 
 struct ConvertOptions : CommonOptions {

@@ -1,5 +1,5 @@
 // Coordinate descent over codes on a fixed grid: column by column, the level that is best while all other columns keep
-// theirs. It never raises tr(D H D^T), D = w - value. Rows are independent.
+// theirs. It never raises tr(D H D^T), D = w - value. Rows are independent. On a GPU the same numbers come out, of blocks of at most 128.
 #pragma once
 #include "teeny/tensor/quant_tensor.h"
 

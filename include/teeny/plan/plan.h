@@ -1,6 +1,7 @@
 // What quantize and convert will write, before anything is computed: every tensor, its encoding, method and bytes. Pure:
 // the same inputs give the same plan, and every error about shapes, bits, groups and formats is thrown here.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,21 @@ struct PlannedTensor {
   int64_t N = 0, K = 1;
   std::vector<EncodingPart> parts;   // one file tensor each; suffix holds its complete name in the file
   uint64_t bytes = 0;
+  bool by_rule = false;              // a rule of the recipe decided: a target leaves it alone
+  bool importance = true;            // GGML types: use importance where there is one
   std::string note;                  // why it differs from what was asked for; empty: it does not
+};
+
+// Mixed precision: what the target was and what is expected of the choice.
+struct PlannedMix {
+  std::string target, label;           // "4.5 bits per weight"; in the output's name: "4.5bpw"
+  bool solved = false;                 // false: sensitivities must be measured first, the tensors are those without a target
+  double kld = 0, ppl_increase = 0;    // predicted from the sensitivities; ppl_increase: ratio - 1
+  uint64_t least_bytes = 0, most_bytes = 0;  // of the tensors: what targets can be reached
+  // Not solved: what measuring takes.
+  uint64_t measured = 0, runs = 0;     // candidates a group; changed models that are run
+  int64_t tokens = 0;
+  double flops = 0;
 };
 
 struct Plan {
@@ -37,6 +52,7 @@ struct Plan {
   std::vector<PlannedTensor> tensors;  // in the order in which they are written
   uint64_t bytes = 0;
   double bits_per_weight = 0;        // 8 * bytes / parameters
+  std::optional<PlannedMix> mix;     // with a target
   uint64_t working_bytes = 0;        // host memory beyond mapped pages, an estimate: largest block and its statistics
   std::vector<std::pair<std::string, std::string>> runtimes;  // name -> "yes" or why not
 };

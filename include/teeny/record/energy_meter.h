@@ -10,6 +10,8 @@
 
 namespace teeny {
 
+class Nvml;
+
 class EnergyMeter {
  public:
   explicit EnergyMeter(const std::string& device);  // "cpu", "cuda:1"
@@ -23,8 +25,9 @@ class EnergyMeter {
   std::optional<double> joules() const;  // since start()
 
  private:
-  struct Gpu;
-  std::unique_ptr<Gpu> gpu_;
+  bool counts_gpu() const;
+  std::shared_ptr<Nvml> nvml_;  // nullptr on the CPU or without a driver
+  unsigned gpu_ = 0;
   std::vector<uint64_t> cpu_start_;
   unsigned long long gpu_start_ = 0;
 };

@@ -17,7 +17,7 @@ class RunRecord {
   RunRecord(const std::string& command, const std::vector<std::string>& args, uint64_t seed);
   Json& json() { return json_; }
   const Json& json() const { return json_; }
-  // Sets seconds, status ("ok", "check-failed", "interrupted" or "failed") and the warnings of the context; and `energy`,
+  // Sets seconds, status ("ok", "check-failed", "interrupted" or "failed"), the device that computed and the warnings of the context; and `energy`,
   // unless a better meter has filled it, from the CPU's energy counters where they can be read.
   void finish(const Context& context, const std::string& status = "ok");
 
@@ -27,7 +27,7 @@ class RunRecord {
   std::vector<uint64_t> energy_at_start_;
 };
 
-Json machine_info();                                   // cpu, cores, isa, memory_bytes, os, kernel, gpus ([]: the engine fills it)
+Json machine_info();                                   // cpu, cores, isa, memory_bytes, os, kernel, gpus ([] without a driver)
 Json energy_not_measured();                            // {source: "not measured", joules: null, idle_w: null}
 uint64_t peak_host_bytes();                            // VmHWM of this process
 uint64_t peak_anonymous_bytes();                       // highest RssAnon seen by sample_memory() so far

@@ -24,7 +24,7 @@ class Doctor : public Command {
     std::vector<DoctorCheck> checks = check_versions();
     const auto add = [&checks](std::vector<DoctorCheck> more) { checks.insert(checks.end(), more.begin(), more.end()); };
     add(check_machine(record.json()["machine"]));
-    add(check_devices(session));
+    add(check_devices(session, record.json()["machine"]["gpus"]));
     add(check_sandbox());
     add(check_languages());
     add(check_storage());
@@ -44,9 +44,9 @@ class Doctor : public Command {
   }
 
   // The one part that loads libtorch; a machine where that fails is what doctor is for.
-  static std::vector<DoctorCheck> check_devices(Session& session) {
+  static std::vector<DoctorCheck> check_devices(Session& session, const Json& gpus) {
     try {
-      auto checks = check_engine_devices(session.engine().devices(session.context()));
+      auto checks = check_engine_devices(session.engine().devices(session.context()), gpus);
       checks.insert(checks.begin(), {"engine", "ok", "loads", ""});
       return checks;
     } catch (const Error& error) {

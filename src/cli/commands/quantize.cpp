@@ -45,6 +45,7 @@ class Quantize : public Command {
       throw usage_error("usage", "--group", "has no meaning with --granularity {}; leave one of them out", options_.granularity);
     if (options_.bits > 8 && options_.bits != 16) throw usage_error("usage", "--bits", "{} is out of range; give 2 to 8, or 16", options_.bits);
     settle_type(options_);
+    settle_candidates();
     if (!options_.importance.empty() && options_.method != "gguf" && options_.method != "rtn")
       throw input_error("quantize", "--importance", "is used by --method gguf and rtn; {} needs more than a number a column and takes --calibration", options_.method);
     warn_of_idle_options(o, session.context());
@@ -105,10 +106,12 @@ class Quantize : public Command {
   void setup_mixed(Options& o) {
     o.group("Mixed precision");
     o.text({"--recipe"}, options_.recipe, "FILE", "ordered rules: name pattern to method, bits, group, type, skip", Takes::File);
-    o.number({"--target-bpw"}, options_.target_bpw, 1, 16, "bits per weight to reach, by measured sensitivity").shown_default.clear();
-    o.bytes({"--target-size"}, options_.target_bytes, "size to reach, like 9GB");
-    o.number({"--max-ppl-increase"}, options_.max_ppl_increase, 0, kInfinite, "perplexity that may be lost, in percent").shown_default.clear();
-    o.text({"--save-sensitivity"}, options_.save_sensitivity, "FILE", "keep the sensitivity of every layer", Takes::File);
+    o.number({"--target-bpw"}, options_.target_bpw, 1, 16, "bits per weight not to exceed, all tensors counted, with the least loss by measured sensitivity").shown_default.clear();
+    o.bytes({"--target-size"}, options_.target_bytes, "size of the model's files not to exceed, like 9GB, with the least loss");
+    o.number({"--max-ppl-increase"}, options_.max_ppl_increase, 0, kInfinite, "smallest model that is expected to lose no more perplexity than this, in percent").shown_default.clear();
+    o.text({"--candidates"}, candidates_, "LIST", "encodings that a target may choose: GGUF types (Q4_K,Q6_K), else bits (4,8); 16 is not quantized").shown_default = "all that the format has";
+    o.text({"--sensitivity"}, options_.sensitivity, "FILE", "sensitivities measured before, instead of measuring them", Takes::File);
+    o.text({"--save-sensitivity"}, options_.save_sensitivity, "FILE", "keep the measured sensitivities: every weight, every candidate", Takes::File);
     o.group("Activations and sparsity");
     o.integer({"--act-bits"}, options_.act_bits, 8, 16, "bits of activations, 8 or 16");
     o.choice({"--act"}, options_.act, {"dynamic", "static"}, "activation scales per token, or from calibration");
@@ -128,15 +131,25 @@ class Quantize : public Command {
         context.warn("option-unused", fmt::format("{} has no effect with --method {}", name, options_.method));
   }
 
+  // "q4_k" and "4" as the plan knows them.
+  void settle_candidates() {
+    for (auto name : candidates_.empty() ? std::vector<std::string>() : split_commas(candidates_)) {
+      std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return char(std::toupper(c)); });
+      options_.candidates.push_back(name);
+    }
+  }
+
   std::vector<std::string> inputs() const {
-    return {options_.model, options_.calibration == "self" ? "" : options_.calibration, options_.importance, options_.recipe};
+    return {options_.model, options_.calibration == "self" ? "" : options_.calibration, options_.importance, options_.recipe, options_.sensitivity};
   }
 
   void check_files() const {
     if (options_.calibration != "self") require_file(options_.calibration, "--calibration");
     require_file(options_.importance, "--importance");
     require_file(options_.recipe, "--recipe");
+    require_file(options_.sensitivity, "--sensitivity");
     if (!options_.save_importance.empty()) require_writable(options_.save_importance, "--save-importance");
+    if (!options_.save_sensitivity.empty()) require_writable(options_.save_sensitivity, "--save-sensitivity");
   }
 
   void run_afterwards(Session& session, const std::string& written) const {
@@ -163,6 +176,7 @@ class Quantize : public Command {
 
   inline static const std::vector<std::string> kCalibrated{"gptq", "awq", "gguf"};
   QuantizeOptions options_;
+  std::string candidates_;
   bool benchmark_ = false, humaneval_ = false;
 };
 

@@ -73,6 +73,48 @@ std::string plan_summary(const Json& section) {
   return out;
 }
 
+// What is asked of mixed precision, expected and found.
+std::string mix_lines(const Json& section) {
+  const Json* mix = find(section, {"mix"});
+  if (!mix) return "";
+  std::string out = line("target", text_at(*mix, {"target"}));
+  const auto percent_of = [&](const char* key) { return fmt::format("{} %", significant(100 * number_at(*mix, {key}, 0), 3)); };
+  if (find(*mix, {"predicted_kld"}))
+    out += line("expected loss", fmt::format("KLD {}, perplexity +{}", significant(number_at(*mix, {"predicted_kld"}, 0), 3), percent_of("predicted_ppl_increase")));
+  if (find(*mix, {"measured_kld"}))
+    out += line("loss on held-back text", fmt::format("KLD {}, perplexity {}{} ({} tokens)", significant(number_at(*mix, {"measured_kld"}, 0), 3),
+                                                      number_at(*mix, {"measured_ppl_increase"}, 0) < 0 ? "" : "+", percent_of("measured_ppl_increase"), thousands(int64_t(number_at(*mix, {"measured_tokens"}, 0)))));
+  const Json* measuring = find(*mix, {"measuring"});
+  if (!measuring) return out;
+  constexpr double rate = 15e9;  // f32 operations a second of one core, a cautious figure
+  out += line("first to be measured", fmt::format("{} runs of {} held-back tokens: about {} of one core", thousands(int64_t(number_at(*measuring, {"runs"}, 0))),
+                                                   thousands(int64_t(number_at(*measuring, {"tokens"}, 0))), duration(number_at(*measuring, {"flops"}, 0) / rate)));
+  if (const Json* reach = find(*mix, {"reachable_bits_per_weight"}); reach && reach->size() == 2)
+    out += line("within reach", fmt::format("{:.3f} to {:.3f} bits per weight; which, the sensitivities decide (--sensitivity FILE)", (*reach)[0].get<double>(), (*reach)[1].get<double>()));
+  return out;
+}
+
+// The encodings of a mix and what they hold.
+std::string mix_table(const Json& section) {
+  if (!find(section, {"mix"})) return "";
+  std::vector<std::pair<std::string, std::pair<double, double>>> sums;  // encoding -> tensors, weights
+  const Json* tensors = find(section, {"tensors"});
+  double all = 0;
+  for (const auto& tensor : tensors ? *tensors : Json::array()) {
+    const Json* shape = find(tensor, {"shape"});
+    if (!shape || shape->size() != 2) continue;
+    const std::string name = text_at(tensor, {"encoding"});
+    auto at = std::find_if(sums.begin(), sums.end(), [&](const auto& s) { return s.first == name; });
+    if (at == sums.end()) at = sums.insert(sums.end(), {name, {0, 0}});
+    const double weights = (*shape)[0].get<double>() * (*shape)[1].get<double>();
+    at->second.first += 1, at->second.second += weights, all += weights;
+  }
+  std::sort(sums.begin(), sums.end(), [](const auto& a, const auto& b) { return a.second.second > b.second.second; });
+  Table table({"encoding", "tensors", "of the weights"});
+  for (const auto& [name, sum] : sums) table.add({name, fmt::format("{:g}", sum.first), percent(sum.second / all)});
+  return table.empty() ? "" : "\n" + table.str() + "\n";
+}
+
 std::string time_line(const Json& record, const Json& section) {
   std::string text = duration(number_at(record, {"seconds"}, 0));
   std::string phases;
@@ -107,13 +149,16 @@ std::string render_quantize(const Json& record, bool colour) {
   const Json* model = find(record, {"model"});
   const bool dry_run = find(section, {"dry_run"}) && section["dry_run"] == true;
   std::string out = style(colour, kBold, text_at(record, {"model", "name"}, "model")) + "  " + describe_model(model ? *model : empty) + "\n";
-  if (dry_run) out += fmt::format("  plan only: nothing was written (--dry-run)\n\n{}", plan_lines(section));
+  const bool open = find(section, {"mix", "measuring"}) != nullptr;  // what is planned depends on sensitivities that are not there yet
+  if (dry_run) out += fmt::format("  plan only: nothing was written (--dry-run)\n\n{}", open ? "" : plan_lines(section));
   out += size_line(record, section);
   if (const double bits = number_at(record, {"model", "bits_per_weight"}, -1); bits >= 0) out += line("bits per weight", fmt::format("{:.3f}", bits));
-  out += calibration_line(section);
+  out += mix_lines(section) + calibration_line(section);
   if (dry_run) {
+    if (!open) out += mix_table(section);
     out += plan_summary(section) + fallback_lines(section) + line("output would be", text_at(record, {"model", "path"}));
   } else {
+    out += mix_table(section);
     if (const Json* tensors = find(section, {"tensors"})) out += error_lines(*tensors);
     out += fallback_lines(section) + time_line(record, section);
     if (const double peak = number_at(section, {"peak_host_bytes"}, 0); peak > 0) {

@@ -110,18 +110,25 @@ GgufMetadata part_keys(size_t number, size_t count, size_t tensors) {
   return keys;
 }
 
+std::vector<GgufLayout> layout_parts(const GgufMetadata& metadata, const std::vector<std::vector<TensorSpec>>& parts, size_t tensors, std::string_view subject) {
+  std::vector<GgufLayout> layouts;
+  for (size_t i = 0; i < parts.size(); ++i) layouts.push_back(layout_gguf(i == 0 ? metadata : GgufMetadata(), parts[i], subject, part_keys(i, parts.size(), tensors)));
+  return layouts;
+}
+
+uint64_t bytes_of(const std::vector<GgufLayout>& layouts) {
+  uint64_t total = 0;
+  for (const auto& layout : layouts) total += layout.file_bytes;
+  return total;
+}
+
 class GgufSink : public TensorSink {
  public:
   GgufSink(const std::string& path, const GgufMetadata& metadata, const std::vector<TensorSpec>& tensors, uint64_t part_bytes) {
     const auto parts = cut_parts(tensors, part_bytes);
     const auto paths = gguf_part_paths(path, tensors, part_bytes);
-    std::vector<GgufLayout> layouts;
-    uint64_t total = 0;
-    for (size_t i = 0; i < parts.size(); ++i) {
-      layouts.push_back(layout_gguf(i == 0 ? metadata : GgufMetadata(), parts[i], path, part_keys(i, parts.size(), tensors.size())));
-      total += layouts.back().file_bytes;
-    }
-    require_free_space(path, total);
+    const auto layouts = layout_parts(metadata, parts, tensors.size(), path);
+    require_free_space(path, bytes_of(layouts));
     for (size_t i = 0; i < parts.size(); ++i) open_part(paths[i], i, parts[i], layouts[i]);
   }
   void put(const std::string& name, std::span<const std::byte> bytes, uint64_t offset) override {
@@ -193,6 +200,10 @@ std::vector<std::string> gguf_part_paths(const std::string& path, const std::vec
   std::vector<std::string> paths;
   for (size_t i = 0; i < count; ++i) paths.push_back(fmt::format("{}-{:05}-of-{:05}.gguf", prefix, i + 1, count));
   return paths;
+}
+
+uint64_t gguf_file_bytes(const GgufMetadata& metadata, const std::vector<TensorSpec>& tensors, uint64_t part_bytes) {
+  return bytes_of(layout_parts(metadata, cut_parts(tensors, part_bytes), tensors.size(), "output"));
 }
 
 std::unique_ptr<TensorSink> create_gguf_sink(const std::string& path, const GgufMetadata& metadata, const std::vector<TensorSpec>& tensors, uint64_t part_bytes) {

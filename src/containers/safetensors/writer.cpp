@@ -65,16 +65,23 @@ void build_header(Shard& shard, const std::vector<TensorSpec>& tensors) {
   shard.header += json;
 }
 
+std::vector<Shard> layout_shards(const std::vector<TensorSpec>& tensors, uint64_t shard_bytes) {
+  auto shards = cut_shards(tensors, shard_bytes);
+  for (auto& shard : shards) build_header(shard, tensors);
+  return shards;
+}
+
+uint64_t bytes_of(const std::vector<Shard>& shards) {
+  uint64_t total = 0;
+  for (const auto& shard : shards) total += shard.header.size() + shard.data_bytes;
+  return total;
+}
+
 class SafetensorsSink : public TensorSink {
  public:
   SafetensorsSink(const std::string& directory, const std::vector<TensorSpec>& tensors, uint64_t shard_bytes) : directory_(directory) {
-    auto shards = cut_shards(tensors, shard_bytes);
-    uint64_t total = 0;
-    for (auto& shard : shards) {
-      build_header(shard, tensors);
-      total += shard.header.size() + shard.data_bytes;
-    }
-    require_free_space(path_join(directory, "model.safetensors"), total);
+    const auto shards = layout_shards(tensors, shard_bytes);
+    require_free_space(path_join(directory, "model.safetensors"), bytes_of(shards));
     for (const auto& shard : shards) {
       uint64_t offset = shard.header.size();
       for (const size_t i : shard.tensors) {
@@ -113,6 +120,8 @@ class SafetensorsSink : public TensorSink {
 };
 
 }  // namespace
+
+uint64_t safetensors_file_bytes(const std::vector<TensorSpec>& tensors, uint64_t shard_bytes) { return bytes_of(layout_shards(tensors, shard_bytes)); }
 
 std::unique_ptr<TensorSink> create_safetensors_sink(const std::string& directory, const std::vector<TensorSpec>& tensors, uint64_t shard_bytes) {
   return std::make_unique<SafetensorsSink>(directory, tensors, shard_bytes);

@@ -11,14 +11,14 @@ constexpr std::array<int, 8> kNibbleColumn = {0, 2, 4, 6, 1, 3, 5, 7};  // nibbl
 
 Tensor pack_awq(const Tensor& codes) {  // (R, C) uint8 -> (R, C/8) int32
   const Tensor c = codes.view({codes.size(0), codes.size(1) / 8, 8}).to(at::kLong);
-  Tensor words = at::zeros({c.size(0), c.size(1)}, at::kLong);
+  Tensor words = at::zeros({c.size(0), c.size(1)}, c.options());
   for (int i = 0; i < 8; ++i) words.bitwise_or_(at::bitwise_left_shift(c.select(2, kNibbleColumn[i]), 4 * i));
   return words.to(at::kInt);  // wraps to the same 32 bits
 }
 
 Tensor unpack_awq(const Tensor& words) {  // (R, C/8) int32 -> (R, C) uint8
   const Tensor w = words.to(at::kLong).bitwise_and(0xffffffffll);
-  Tensor codes = at::empty({w.size(0), w.size(1), 8}, at::kByte);
+  Tensor codes = at::empty({w.size(0), w.size(1), 8}, w.options().dtype(at::kByte));
   for (int i = 0; i < 8; ++i) codes.select(2, kNibbleColumn[i]).copy_(at::bitwise_right_shift(w, 4 * i).bitwise_and(15));
   return codes.view({w.size(0), w.size(1) * 8});
 }

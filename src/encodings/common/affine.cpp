@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 
+#include "encodings/common/affine_cuda.h"
 #include "teeny/core/error.h"
 
 namespace teeny {
@@ -24,19 +25,22 @@ Range group_range(const Tensor& grouped, const AffineShape& shape) {  // grouped
   return {low, high};
 }
 
+// Divides where the tensor lives: for a plain number libtorch multiplies by its reciprocal on a GPU, which rounds otherwise.
+Tensor divided(const Tensor& t, int by) { return t / at::full({}, double(by), t.options()); }
+
 Grid grid_of(const Range& range, const AffineShape& shape) {
   const int hi = (1 << shape.bits) - 1;
   Grid grid;
   grid.group = shape.group;
   grid.hi = hi;
-  grid.scale = ((range.high - range.low) / hi).to(shape.scale_type).to(at::kFloat);
+  grid.scale = divided(range.high - range.low, hi).to(shape.scale_type).to(at::kFloat);
   if (shape.symmetric)
     grid.zero = at::full_like(grid.scale, double(1 << (shape.bits - 1)));
   else {
     grid.zero = at::where(grid.scale > 0, at::round(-range.low / grid.scale), at::zeros_like(grid.scale)).clamp_(0, hi);
     if (shape.zero_min > 0) {  // a zero point that cannot be stored moves up, and the steps widen so that the top still fits
       const Tensor moved = grid.zero < shape.zero_min;
-      const Tensor wider = (range.high / (hi - shape.zero_min)).to(shape.scale_type).to(at::kFloat);
+      const Tensor wider = divided(range.high, hi - shape.zero_min).to(shape.scale_type).to(at::kFloat);
       grid.scale = at::where(moved, at::maximum(wider, grid.scale), grid.scale);
       grid.zero.clamp_min_(shape.zero_min);
     }
@@ -68,6 +72,19 @@ Grid search_shrink(const Tensor& w, const Range& range, const AffineShape& shape
   return best;
 }
 
+Grid search_on_gpu(const Tensor& w, const Range& range, const AffineShape& shape, const FitOptions& options) {
+  const Tensor rows = w.contiguous(), low = range.low.contiguous(), high = range.high.contiguous();
+  const Tensor importance = options.importance.defined() ? options.importance.to(w.device(), at::kFloat).contiguous() : Tensor();
+  Grid grid = grid_of(range, shape);
+  grid.scale = at::empty_like(low), grid.zero = at::empty_like(low);
+  cuda::set_device(w.device().index());
+  search_affine_cuda({rows.const_data_ptr<float>(), importance.defined() ? importance.const_data_ptr<float>() : nullptr, low.const_data_ptr<float>(), high.const_data_ptr<float>(),
+                      grid.scale.mutable_data_ptr<float>(), grid.zero.mutable_data_ptr<float>(), w.size(0), w.size(1), shape.group, shape.bits, shape.zero_min, shape.symmetric,
+                      shape.scale_type == at::kHalf ? 0 : shape.scale_type == at::kBFloat16 ? 1 : 2},
+                     nullptr);
+  return grid;
+}
+
 }  // namespace
 
 Grid fit_affine(const Tensor& w, const AffineShape& shape, const FitOptions& options) {
@@ -75,6 +92,7 @@ Grid fit_affine(const Tensor& w, const AffineShape& shape, const FitOptions& opt
   TEENY_ASSERT(shape.group > 0 && cols % shape.group == 0);
   const Range range = group_range(w.view({N, cols / shape.group, shape.group}), shape);
   if (!options.mse || shape.tensor_scale) return grid_of(range, shape);
+  if (w.is_cuda()) return search_on_gpu(w, range, shape, options);
   Grid out;
   std::vector<Grid> pieces;  // rows in pieces: the search holds several copies of what it works on
   const int64_t step = std::max<int64_t>(1, (8 << 20) / cols);
@@ -89,9 +107,44 @@ Grid fit_affine(const Tensor& w, const AffineShape& shape, const FitOptions& opt
   return out;
 }
 
+namespace {
+
+// A bit stream along the middle of (A, 32, C) codes -> (A, bits, C) words, with the library's operations: for a GPU.
+Tensor pack_middle(const Tensor& codes, int bits) {
+  Tensor words = at::zeros({codes.size(0), bits, codes.size(2)}, codes.options().dtype(at::kInt));
+  for (int r = 0; r < 32; ++r) {
+    const int word = r * bits / 32, shift = r * bits % 32;
+    const Tensor code = codes.select(1, r).to(at::kInt);
+    words.select(1, word).bitwise_or_(at::bitwise_left_shift(code, shift));
+    if (shift + bits > 32) words.select(1, word + 1).bitwise_or_(at::bitwise_right_shift(code, 32 - shift));
+  }
+  return words;
+}
+
+Tensor unpack_middle(const Tensor& words, int bits) {  // (A, bits, C) -> (A, 32, C)
+  const Tensor wide = words.to(at::kLong).bitwise_and(0xffffffffll);
+  Tensor codes = at::empty({words.size(0), 32, words.size(2)}, words.options().dtype(at::kByte));
+  for (int r = 0; r < 32; ++r) {
+    const int word = r * bits / 32, shift = r * bits % 32;
+    Tensor code = at::bitwise_right_shift(wide.select(1, word), shift);
+    if (shift + bits > 32) code = code.bitwise_or(at::bitwise_left_shift(wide.select(1, word + 1), 32 - shift));
+    codes.select(1, r).copy_(code.bitwise_and((1 << bits) - 1));
+  }
+  return codes;
+}
+
+// Columns filled up to a multiple of 32 with zeros, as (R, C / 32, width, 1).
+Tensor in_blocks(const Tensor& t, int64_t width) {
+  const int64_t R = t.size(0), blocks = (t.size(1) + width - 1) / width;
+  return at::constant_pad_nd(t, {0, blocks * width - t.size(1)}).view({R * blocks, width, 1});
+}
+
+}  // namespace
+
 Tensor pack_bits(const Tensor& codes, int bits) {
   const int64_t R = codes.size(0), C = codes.size(1);
   TEENY_ASSERT(R % 32 == 0 && codes.scalar_type() == at::kByte);
+  if (codes.is_cuda()) return pack_middle(codes.contiguous().view({R / 32, 32, C}), bits).view({R / 32 * bits, C});
   const Tensor source = codes.contiguous();
   Tensor words = at::zeros({R / 32 * bits, C}, at::kInt);
   const uint8_t* in = source.const_data_ptr<uint8_t>();
@@ -113,6 +166,7 @@ Tensor pack_bits(const Tensor& codes, int bits) {
 Tensor unpack_bits(const Tensor& words, int bits, int64_t rows) {
   const int64_t C = words.size(1);
   TEENY_ASSERT(rows % 32 == 0 && words.size(0) == rows / 32 * bits && words.scalar_type() == at::kInt);
+  if (words.is_cuda()) return unpack_middle(words.contiguous().view({rows / 32, bits, C}), bits).view({rows, C});
   const Tensor source = words.contiguous();
   Tensor codes = at::empty({rows, C}, at::kByte);
   const auto* in = reinterpret_cast<const uint32_t*>(source.const_data_ptr<int32_t>());
@@ -136,6 +190,7 @@ Tensor unpack_bits(const Tensor& words, int bits, int64_t rows) {
 Tensor pack_rows(const Tensor& codes, int bits) {
   const int64_t R = codes.size(0), C = codes.size(1), W = (C * bits + 31) / 32;
   TEENY_ASSERT(codes.scalar_type() == at::kByte && bits >= 1 && bits <= 8);
+  if (codes.is_cuda()) return pack_middle(in_blocks(codes, 32), bits).view({R, -1}).slice(1, 0, W).contiguous();
   const Tensor source = codes.contiguous();
   Tensor words = at::empty({R, W}, at::kInt);
   const uint8_t* in = source.const_data_ptr<uint8_t>();
@@ -161,6 +216,7 @@ Tensor pack_rows(const Tensor& codes, int bits) {
 Tensor unpack_rows(const Tensor& words, int bits, int64_t cols) {
   const int64_t R = words.size(0), W = words.size(1);
   TEENY_ASSERT(words.scalar_type() == at::kInt && W == (cols * bits + 31) / 32);
+  if (words.is_cuda()) return unpack_middle(in_blocks(words, bits), bits).view({R, -1}).slice(1, 0, cols).contiguous();
   const Tensor source = words.contiguous();
   Tensor codes = at::empty({R, cols}, at::kByte);
   const auto* in = reinterpret_cast<const uint32_t*>(source.const_data_ptr<int32_t>());
@@ -199,7 +255,7 @@ Tensor to_stored(const Tensor& scale, const EncodingSpec& spec) {
 
 Tensor group_order(const Tensor& g_idx, int64_t group, int64_t G, const EncodingSpec& spec) {
   const Tensor order = g_idx.to(at::kLong);
-  if (order.equal(at::arange(order.size(0), at::kLong).div(group, "floor"))) return {};
+  if (order.equal(at::arange(order.size(0), order.options()).div(group, "floor"))) return {};
   if (order.min().item<int64_t>() < 0 || order.max().item<int64_t>() >= G)
     throw input_error("encoding", spec.name(), "g_idx names a group outside 0..{}; the file is damaged", G - 1);
   return order;

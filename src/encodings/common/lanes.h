@@ -1,12 +1,16 @@
 // A vector of floats, one lane per (sub-)block: every lane does its own block's arithmetic in order, so the results do
 // not depend on the width. Included once per instruction set, inside namespace TEENY_ISA with TEENY_LANES lanes: no
-// include guard, no includes (what it needs stands in ggml/isa.h), -ffp-contract=off.
+// include guard, no includes (what it needs stands in ggml/isa.h), -ffp-contract=off. lanes_cuda.h is its twin for GPUs:
+// the searches on top of either are one source.
 constexpr int kLanes = TEENY_LANES;
 using V = float __attribute__((vector_size(TEENY_LANES * 4)));
 using I = int32_t __attribute__((vector_size(TEENY_LANES * 4)));
 using Bytes = uint8_t __attribute__((vector_size(TEENY_LANES)));
 
 #define TEENY_INLINE [[gnu::always_inline]] inline
+
+TEENY_INLINE I to_ints(V v) { return __builtin_convertvector(v, I); }
+TEENY_INLINE V to_floats(I v) { return __builtin_convertvector(v, V); }
 
 TEENY_INLINE V splat(float x) { return x - V{}; }
 TEENY_INLINE V select(I mask, V a, V b) { return mask ? a : b; }
@@ -62,7 +66,7 @@ TEENY_INLINE V round_clamped(V v, float lo, float hi) {
 // The same for numbers of any size, wrapping as ggml's nearest_int does beyond 2^22.
 TEENY_INLINE V round_wrapped(V v, float lo, float hi) {
   const I i = ((I)(v + kRoundMagic) & 0x7fffff) - 0x400000;
-  v = __builtin_convertvector(i, V);
+  v = to_floats(i);
   v = select(v > lo, v, splat(lo));
   return select(v < hi, v, splat(hi));
 }

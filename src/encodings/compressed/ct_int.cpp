@@ -25,7 +25,7 @@ class CtIntEncoding : public Encoding {
 
   Grid fit(const Tensor& w, const FitOptions& options) const override {
     Grid grid = fit_affine(w, {spec().bits, block_cols(w.size(1)), spec().symmetric, 0, spec().tensor_scale, scale_type(spec())}, options);
-    for (const char* name : input_parts()) grid.parts.emplace_back(name, name == kScale ? at::ones({1}) : at::zeros({1}));
+    for (const char* name : input_parts()) grid.parts.emplace_back(name, name == kScale ? at::ones({1}, w.options()) : at::zeros({1}, w.options()));
     return grid;
   }
 

@@ -23,7 +23,7 @@ class CtPackedEncoding : public Encoding {
     if (!spec().symmetric) out.parts.emplace_back("weight_zero_point", pack_zero_points(grid.zero.to(at::kByte), spec().bits));
     out.parts.emplace_back("weight_shape", at::tensor({N, K}, at::kLong));
     if (spec().ordered)
-      out.parts.emplace_back("weight_g_idx", (grid.g_idx.defined() ? grid.g_idx : at::arange(K, at::kLong).div(block_cols(K), "floor")).to(at::kInt));
+      out.parts.emplace_back("weight_g_idx", (grid.g_idx.defined() ? grid.g_idx : at::arange(K, levels.q.options().dtype(at::kLong)).div(block_cols(K), "floor")).to(at::kInt));
     return out;
   }
 

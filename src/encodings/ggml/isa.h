@@ -59,7 +59,7 @@ const GgmlType& type_of(DType dtype);          // Bug error for another dtype
 const TypeKernels& kernels_of(DType dtype);    // of the best instruction set of this CPU
 
 // fp16 bits, with numbers beyond its range at the largest finite one and NaN at 0, so that no stored scale is infinite.
-inline uint16_t to_half(float f) {
+constexpr uint16_t to_half(float f) {
   const uint16_t h = float_to_half(f);
   if ((h & 0x7c00) != 0x7c00) return h;
   return (h & 0x3ff) ? uint16_t(0) : uint16_t((h & 0x8000) | 0x7bff);

@@ -5,6 +5,9 @@
 namespace teeny::ggml {
 namespace {
 
+constexpr float kIq4Table[16] = {iq4_value(0), iq4_value(1), iq4_value(2),  iq4_value(3),  iq4_value(4),  iq4_value(5),  iq4_value(6),  iq4_value(7),
+                                 iq4_value(8), iq4_value(9), iq4_value(10), iq4_value(11), iq4_value(12), iq4_value(13), iq4_value(14), iq4_value(15)};
+
 constexpr GgmlType kTypes[] = {
     // dtype, weights a block, weights a scale, bytes, largest code, zero, minima, table
     {DType::Q8_0, 32, 32, 34, 255, 128, false, nullptr},

@@ -20,7 +20,7 @@ class GptqEncoding : public Encoding {
     const int64_t N = levels.q.size(0), K = levels.q.size(1), group = block_cols(K);
     // v1's zero point 0 becomes all ones, as in files that have it; fit() never gives one.
     const Tensor zeros = (grid.zero - spec().zero_offset).remainder(double(1 << spec().bits)).to(at::kByte);  // (N, G)
-    const Tensor g_idx = grid.g_idx.defined() ? grid.g_idx.to(at::kInt) : at::arange(K, at::kLong).div(group, "floor").to(at::kInt);
+    const Tensor g_idx = grid.g_idx.defined() ? grid.g_idx.to(at::kInt) : at::arange(K, levels.q.options().dtype(at::kLong)).div(group, "floor").to(at::kInt);
     return {spec(), N, K,
             {{"qweight", pack_bits(levels.q.t(), spec().bits)},
              {"qzeros", pack_bits(zeros, spec().bits).t().contiguous()},

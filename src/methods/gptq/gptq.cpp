@@ -37,12 +37,17 @@ Tensor factor_with_ladder(Tensor h, double damp, double* used) {
   return {};
 }
 
+// Columns that are updated lazily together change nothing but the order of sums; a GPU's kernels take so many at most.
+int64_t columns_together(const Tensor& w, const GptqOptions& options) { return w.is_cuda() ? std::min<int64_t>(options.block, 128) : options.block; }
+
+Tensor numbers(int64_t n, const Tensor& like) { return at::arange(n, like.options().dtype(at::kLong)); }
+
 // One pass over the columns of w in the factor's order.
 class ColumnLoop {
  public:
   ColumnLoop(const Tensor& w, const GptqFactor& factor, const GptqOptions& options)
-      : w_(w.index_select(1, factor.order)), u_(factor.u), options_(options), block_(options.block), codes_(at::empty({w.size(0), w.size(1)}, at::kByte)) {
-    if (options.prune > 0) pruned_ = at::empty({w.size(0), w.size(1)}, at::kBool);
+      : w_(w.index_select(1, factor.order)), u_(factor.u), options_(options), block_(columns_together(w, options)), codes_(at::empty({w.size(0), w.size(1)}, w.options().dtype(at::kByte))), loss_(at::zeros({}, w.options().dtype(at::kDouble))) {
+    if (options.prune > 0) pruned_ = at::empty({w.size(0), w.size(1)}, w.options().dtype(at::kBool));
   }
 
   // Columns [begin, end) on `grid`; group_of: (end - begin) groups of the grid.
@@ -56,7 +61,7 @@ class ColumnLoop {
       const auto result = column_update(block);
       codes_.slice(1, i, stop).copy_(result.codes);
       if (pruned_.defined()) pruned_.slice(1, i, stop).copy_(result.pruned);
-      loss_ += result.loss.sum(at::kDouble).item<double>();
+      loss_.add_(result.loss.sum(at::kDouble));
       if (stop < w_.size(1)) {
         Tensor rest = w_.slice(1, stop);
         subtract_product(rest, result.error, u_.slice(0, i, stop).slice(1, stop));
@@ -67,14 +72,14 @@ class ColumnLoop {
   Tensor columns(int64_t begin, int64_t end) const { return w_.slice(1, begin, end).contiguous(); }
   const Tensor& codes() const { return codes_; }  // in processing order
   const Tensor& pruned() const { return pruned_; }  // undefined without pruning
-  double loss() const { return loss_; }
+  double loss() const { return loss_.item<double>(); }
 
  private:
   Tensor w_, u_;
   const GptqOptions& options_;
   int64_t block_;
   Tensor codes_, pruned_;
-  double loss_ = 0;
+  Tensor loss_;  // one number, where the weights are
 };
 
 Tensor original_order(const Tensor& codes, const Tensor& order) {
@@ -100,12 +105,12 @@ GptqResult with_dynamic_groups(const Tensor& w, const GptqFactor& factor, const 
   for (int64_t begin = 0; begin < K; begin += step) {
     const int64_t end = std::min(K, begin + step);
     grids.push_back(encoding.fit(loop.columns(begin, end), {importance.slice(0, begin, end), false, options.mse}));
-    loop.run(begin, end, grids.back(), at::arange(end - begin, at::kLong).div(grids.back().group, "floor"));
+    loop.run(begin, end, grids.back(), numbers(end - begin, w).div(grids.back().group, "floor"));
   }
   Grid grid = concat_columns(grids);
   if (options.desc_act) {
-    grid.g_idx = at::empty({K}, at::kLong);
-    grid.g_idx.index_copy_(0, factor.order, at::arange(K, at::kLong).div(grid.group, "floor"));
+    grid.g_idx = at::empty_like(factor.order);
+    grid.g_idx.index_copy_(0, factor.order, numbers(K, w).div(grid.group, "floor"));
   }
   return {{{original_order(loop.codes(), factor.order)}, grid}, loop.loss(), loop.pruned().defined() ? original_order(loop.pruned(), factor.order) : Tensor()};
 }
@@ -147,7 +152,7 @@ Tensor order_of_blocks(const Tensor& diagonal, int64_t together) {
 Tensor column_order(const Tensor& diagonal, const GptqOptions& options) {
   if (options.together > 0) return order_of_blocks(diagonal, options.together);
   if (options.prune == 0 && (options.act_order || options.desc_act)) return std::get<1>(diagonal.sort(/*stable=*/true, 0, /*descending=*/true));
-  return at::arange(diagonal.size(0), at::kLong);
+  return numbers(diagonal.size(0), diagonal);
 }
 
 }  // namespace
@@ -180,7 +185,7 @@ GptqResult gptq_quantize(const Tensor& w, const GptqFactor& factor, const Encodi
   GptqResult result = options.together > 0                       ? with_whole_blocks(w, factor, encoding, options)
                       : options.act_order && !options.desc_act && options.prune == 0 ? with_static_groups(w, factor, encoding, options)
                                                                 : with_dynamic_groups(w, factor, encoding, options);
-  if (options.sweeps > 0) descend(w, result.quantized.levels, result.quantized.grid, result.pruned, factor.h, options.block, options.sweeps);
+  if (options.sweeps > 0) descend(w, result.quantized.levels, result.quantized.grid, result.pruned, factor.h, columns_together(w, options), options.sweeps);
   return result;
 }
 

@@ -85,22 +85,26 @@ Picture sensitivity_bars(const ReportData& data, double width) {
     return out;
   }
   auto list = v->sensitivity;
-  std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  std::stable_sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.value > b.value; });
   const size_t all = list.size();
   if (list.size() > kMostBars) list.resize(kMostBars);
-  const double label = narrow(width) ? 140 : 320, row = 20, most = std::max(list.front().second, 1e-12);
+  const double label = narrow(width) ? 140 : 320, row = 20, most = std::max(list.front().value, 1e-12), right = narrow(width) ? 130 : 190;
   Scene scene(width, row * double(list.size()) + 30);
   double y = 0;
-  for (const auto& [name, value] : list) {
-    scene.text({label, y + 14}, fit_text(name, 11.5, label), 11.5, Role::Text, Anchor::End);
-    const double w = std::max(0.0, value) / most * (width - label - 80);
-    scene.rect(label + 8, y + 3, w, row - 6, Role::Accent, 2).tip = name + ": " + decimals(value);
-    scene.text({label + 14 + w, y + 14}, decimals(value), 11.5, Role::Text);
+  for (const auto& layer : list) {
+    const std::string chosen = layer.chosen.empty() ? "" : " \u2192 " + layer.chosen;
+    scene.text({label, y + 14}, fit_text(layer.name, 11.5, label), 11.5, Role::Text, Anchor::End);
+    const double w = std::max(0.0, layer.value) / most * (width - label - right);
+    scene.rect(label + 8, y + 3, w, row - 6, Role::Accent, 2).tip =
+        layer.name + ": " + decimals(layer.value) + (chosen.empty() ? "" : fmt::format("; as {}: {}", layer.chosen, decimals(layer.at_chosen)));
+    scene.text({label + 14 + w, y + 14}, decimals(layer.value) + chosen, 11.5, Role::Text);
     y += row;
   }
-  scene.text({label + 8, y + 18}, fit_text("Increase of " + v->sensitivity_metric, 12, width - label - 8), 12, Role::Muted);
+  const std::string at = v->sensitivity_encoding.empty() ? "" : " with the layer as " + v->sensitivity_encoding;
+  scene.text({label + 8, y + 18}, fit_text("Increase of " + v->sensitivity_metric + at, 12, width - label - 8), 12, Role::Muted);
   out.scene = std::move(scene);
-  out.caption = fmt::format("{}: how much {} rises when this layer alone is quantized; the {} most sensitive of {}. ", v->label, v->sensitivity_metric, list.size(), all) +
+  out.caption = fmt::format("{}: how much {} rises when this layer alone is quantized{}{}; the {} most sensitive of {}. ", v->label, v->sensitivity_metric,
+                            v->sensitivity_encoding.empty() ? "" : ", to " + v->sensitivity_encoding, v->sensitivity_encoding.empty() ? "" : ", and the encoding that it was given", list.size(), all) +
                 from_records(data, "quantize", 1);
   return out;
 }

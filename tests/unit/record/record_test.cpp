@@ -8,6 +8,7 @@
 #include <set>
 
 #include "record/energy.h"
+#include "record/nvml.h"
 #include "sample_records.h"
 #include "schema.h"
 #include "teeny/core/error.h"
@@ -55,6 +56,19 @@ TEST(Record, StartsWithEverythingAndFinishes) {
   EXPECT_GE(record["machine"]["cores"].get<int>(), 1);
   EXPECT_TRUE(std::regex_match(record["started"].get<std::string>(), std::regex(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)")));
   EXPECT_NO_THROW(check_record(record, "own"));
+}
+
+TEST(Nvml, CudasNumbersAreOthersWhenGpusAreHidden) {
+  const std::vector<std::string> uuids{"GPU-aaaa1", "GPU-bbbb2", "GPU-bbbc3"};
+  EXPECT_EQ(visible_gpu("2,0", 0, uuids), 2u);
+  EXPECT_EQ(visible_gpu("2,0", 1, uuids), 0u);
+  EXPECT_EQ(visible_gpu("2,0", 2, uuids), std::nullopt);
+  EXPECT_EQ(visible_gpu("GPU-bbbc,1", 0, uuids), 2u);
+  EXPECT_EQ(visible_gpu("GPU-bbbc,1", 1, uuids), 1u);
+  EXPECT_EQ(visible_gpu("0,7,1", 1, uuids), std::nullopt);  // 7 ends the list
+  EXPECT_EQ(visible_gpu("0,7,1", 2, uuids), std::nullopt);
+  EXPECT_EQ(visible_gpu("NoDevFiles", 0, uuids), std::nullopt);
+  EXPECT_EQ(visible_gpu("-1", 0, uuids), std::nullopt);
 }
 
 TEST(Record, KeepsTheEnergyThatABetterMeterWrote) {

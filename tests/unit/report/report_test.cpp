@@ -272,6 +272,19 @@ TEST(Report, PicturesAreWellFormed) {
   EXPECT_NE(xml_problem("<a><b></a>"), "");  // the checker itself can fail
 }
 
+// A GPU in the machine is not what computed: the device of the command is.
+TEST(Report, HardwareIsTheDeviceThatComputed) {
+  auto records = SampleRecords::all();
+  for (auto& r : records) {
+    r["device"] = "cpu";
+    if (r.contains("bench"))
+      for (auto& c : r["bench"]["cases"]) c["hardware"] = "";
+  }
+  EXPECT_EQ(Written(records).read("report.md").find("Sample GPU"), std::string::npos);
+  for (auto& r : records) r["device"] = "cuda";
+  EXPECT_NE(Written(records).read("report.md").find("Sample GPU"), std::string::npos);
+}
+
 TEST(Report, HostileTextStaysText) {
   auto records = SampleRecords::all();
   const std::string evil = "</script><img src=x onerror=alert(1)>\"'&|\u202E";

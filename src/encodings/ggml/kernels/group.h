@@ -8,7 +8,7 @@ struct Group {
   const float* qw[kLanes]; // importance of each block's columns, or null
   int count;
 
-  Group(const float* all, const float* importance, int64_t first, int64_t blocks, int64_t cols, float* scratch) {
+  TEENY_INLINE Group(const float* all, const float* importance, int64_t first, int64_t blocks, int64_t cols, float* scratch) {
     const int64_t left = blocks - first;
     count = left < kLanes ? int(left) : kLanes;
     x = all + first * block;
@@ -48,7 +48,7 @@ template <int n>
 TEENY_INLINE void codes_divided(const float* x, float shift, float divisor, float lo, float hi, int zero, uint8_t* q) {
   for (int i = 0; i < n; i += kLanes) {
     const V l = round_clamped((load(x + i) + shift) / divisor, lo, hi);
-    store_bytes(q + i, __builtin_convertvector(l, I) + zero);
+    store_bytes(q + i, to_ints(l) + zero);
   }
 }
 // codes = zero + clamp(round(inverse * (x - base))).
@@ -56,6 +56,6 @@ template <int n>
 TEENY_INLINE void codes_scaled(const float* x, float base, float inverse, float lo, float hi, int zero, uint8_t* q) {
   for (int i = 0; i < n; i += kLanes) {
     const V l = round_clamped(inverse * (load(x + i) - base), lo, hi);
-    store_bytes(q + i, __builtin_convertvector(l, I) + zero);
+    store_bytes(q + i, to_ints(l) + zero);
   }
 }

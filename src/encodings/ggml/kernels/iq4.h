@@ -2,12 +2,12 @@
 // Inverse scales (t + table[0]) / max for t in -7..7, weights x^2 or importance (formats 7.1, 7.2).
 
 // Level i starts at twice-the-value >= kIq4Twice[i]: the sum of two neighbours, exact in float.
-constexpr float iq4_twice(int i) { return kIq4Table[i - 1] + kIq4Table[i]; }
+constexpr float iq4_twice(int i) { return iq4_value(i - 1) + iq4_value(i); }
 
 TEENY_INLINE V iq4_level(V v) {
   const V twice = v + v;
-  V q = splat(kIq4Table[0]);
-  for (int i = 1; i < 16; ++i) q = select(twice >= iq4_twice(i), splat(kIq4Table[i]), q);
+  V q = splat(iq4_value(0));
+  for (int i = 1; i < 16; ++i) q = select(twice >= iq4_twice(i), splat(iq4_value(i)), q);
   return q;
 }
 
@@ -25,7 +25,7 @@ TEENY_INLINE V search_iq4(const V* x, const V* w) {
   const V max = signed_max<32>(x, amax);
   V scale = splat(0), best = splat(0);
   for (int t = -8; t <= 7; ++t) {  // -8 stands for the undisturbed first try
-    const V inverse = t == -8 ? 1.f / (-max / kIq4Table[0]) : (float(t) + kIq4Table[0]) / max;
+    const V inverse = t == -8 ? 1.f / (-max / iq4_value(0)) : (float(t) + iq4_value(0)) / max;
     V sum_qx = splat(0), sum_q2 = splat(0);
     for (int i = 0; i < 32; ++i) {
       const V q = iq4_level(inverse * x[i]), wq = w[i] * q;
@@ -51,10 +51,12 @@ TEENY_INLINE V iq4_scales(const float* x, const float* const* qw, V sigma2) {
   return search_iq4(t, w);
 }
 
-void quantize_iq4_nl(const float* x, const float* importance, const Blocks& out) {
-  const int64_t blocks = out.rows * out.cols / 32;
-  alignas(64) float scratch[kLanes * 32];
-  for (int64_t first = 0; first < blocks; first += kLanes) {
+template <>
+struct Search<ShapeIQ4_NL> {
+  struct State {};
+  TEENY_INLINE static void group(const float* x, const float* importance, const Blocks& out, int64_t first, State&) {
+    const int64_t blocks = out.rows * out.cols / 32;
+    alignas(64) float scratch[kLanes * 32];
     const Group<32> g(x, importance, first, blocks, out.cols, scratch);
     const V scale = iq4_scales(g.x, importance ? g.qw : nullptr, sum_squares<32>(g.x, 32, 32) * (2.f / 32.f));
     for (int l = 0; l < g.count; ++l) {
@@ -63,7 +65,7 @@ void quantize_iq4_nl(const float* x, const float* importance, const Blocks& out)
       iq4_codes(g.x + l * 32, inverse, out.codes + (first + l) * 32);
     }
   }
-}
+};
 
 TEENY_INLINE void quantize_iq4_xs_block(const float* x, const float* scale, const Slot& s) {
   const float d = -largest(scale, 8) / 32.f, inverse = d != 0 ? 1.f / d : 0.f;  // not rounded to fp16 for the codes
@@ -77,10 +79,12 @@ TEENY_INLINE void quantize_iq4_xs_block(const float* x, const float* scale, cons
   }
 }
 
-void quantize_iq4_xs(const float* x, const float* importance, const Blocks& out) {
-  const int64_t blocks = out.rows * out.cols / 256;
-  alignas(64) float scratch[kLanes * 256], scale[kLanes * 8], sigma2[kLanes];
-  for (int64_t first = 0; first < blocks; first += kLanes) {
+template <>
+struct Search<ShapeIQ4_XS> {
+  struct State {};
+  TEENY_INLINE static void group(const float* x, const float* importance, const Blocks& out, int64_t first, State&) {
+    const int64_t blocks = out.rows * out.cols / 256;
+    alignas(64) float scratch[kLanes * 256], scale[kLanes * 8], sigma2[kLanes];
     const Group<256> g(x, importance, first, blocks, out.cols, scratch);
     if (importance) store(sigma2, sum_squares<32>(g.x, 256, 256) * (2.f / 256.f));
     for (int batch = 0; batch < 8; ++batch) {
@@ -96,4 +100,4 @@ void quantize_iq4_xs(const float* x, const float* importance, const Blocks& out)
     }
     for (int b = 0; b < g.count; ++b) quantize_iq4_xs_block(g.x + b * 256, scale + b * 8, slot<ShapeIQ4_XS>(out, first + b));
   }
-}
+};

@@ -1,7 +1,7 @@
 // Q2_K, Q4_K, Q5_K: sub-blocks with scale and minimum, both held as small integers times fp16 d and dmin. Included once
 // per instruction set (see common/lanes.h). The searches are those of formats 7.1 (plain) and 7.2 (importance).
 
-constexpr AffineSearch kImportanceSearch{-0.9f, 0.05f, 36, false};
+TEENY_INLINE constexpr AffineSearch importance_search() { return {-0.9f, 0.05f, 36, false}; }
 
 // Largest integer scale and the plain search of each type.
 template <class Shape>
@@ -9,17 +9,17 @@ struct AffineTraits;
 template <>
 struct AffineTraits<ShapeQ2_K> {
   static constexpr int top = 15, sigma = 1;
-  static constexpr AffineSearch plain{-0.5f, 0.1f, 15, true};
+  TEENY_INLINE static constexpr AffineSearch plain() { return {-0.5f, 0.1f, 15, true}; }
 };
 template <>
 struct AffineTraits<ShapeQ4_K> {
   static constexpr int top = 63, sigma = 2;
-  static constexpr AffineSearch plain{-1.f, 0.1f, 20, false};
+  TEENY_INLINE static constexpr AffineSearch plain() { return {-1.f, 0.1f, 20, false}; }
 };
 template <>
 struct AffineTraits<ShapeQ5_K> {
   static constexpr int top = 63, sigma = 2;
-  static constexpr AffineSearch plain{-0.5f, 0.1f, 15, false};
+  TEENY_INLINE static constexpr AffineSearch plain() { return {-0.5f, 0.1f, 15, false}; }
 };
 
 // Results of a group, one float per sub-block, in block order.
@@ -57,7 +57,7 @@ TEENY_INLINE void search_group(const Group<256>& g, bool weighted, AffineGroup<S
       const V rms = square_root(sum / float(n));
       for (int i = 0; i < n; ++i) w[i] = rms + absolute(x[i]);
     }
-    const AffineFit fit = search_affine<n>(x, w, Shape::hi, weighted ? kImportanceSearch : T::plain);
+    const AffineFit fit = search_affine<n>(x, w, Shape::hi, weighted ? importance_search() : T::plain());
     store(out.scale + batch * kLanes, fit.scale);
     store(out.min + batch * kLanes, fit.min);
     store(out.inverse + batch * kLanes, fit.inverse);
@@ -92,12 +92,13 @@ TEENY_INLINE void integers_by_search(const float* value, const float* weight, in
 }
 
 template <class Shape>
-void quantize_affine(const float* x, const float* importance, const Blocks& out) {
-  constexpr int subs = Shape::subs, n = Shape::sub, top = AffineTraits<Shape>::top;
-  const int64_t blocks = out.rows * out.cols / 256;
-  alignas(64) float scratch[kLanes * 256];
-  AffineGroup<subs> found;
-  for (int64_t first = 0; first < blocks; first += kLanes) {
+struct AffineSearchOf {
+  struct State {};
+  TEENY_INLINE static void group(const float* x, const float* importance, const Blocks& out, int64_t first, State&) {
+    constexpr int subs = Shape::subs, n = Shape::sub, top = AffineTraits<Shape>::top;
+    const int64_t blocks = out.rows * out.cols / 256;
+    alignas(64) float scratch[kLanes * 256];
+    AffineGroup<subs> found;
     const Group<256> g(x, importance, first, blocks, out.cols, scratch);
     search_group<Shape>(g, importance, found);
     int8_t sc[kLanes * subs], mn[kLanes * subs];
@@ -123,4 +124,10 @@ void quantize_affine(const float* x, const float* importance, const Blocks& out)
       }
     }
   }
-}
+};
+template <>
+struct Search<ShapeQ2_K> : AffineSearchOf<ShapeQ2_K> {};
+template <>
+struct Search<ShapeQ4_K> : AffineSearchOf<ShapeQ4_K> {};
+template <>
+struct Search<ShapeQ5_K> : AffineSearchOf<ShapeQ5_K> {};

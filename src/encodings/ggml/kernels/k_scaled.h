@@ -39,11 +39,13 @@ TEENY_INLINE void quantize_q6_k_block(const float* x, const float* scale, const 
   scaled_codes<ShapeQ6_K>(x, s, searched);
 }
 
-void quantize_q6_k(const float* x, const float* importance, const Blocks& out) {
-  const int64_t blocks = out.rows * out.cols / 256;
-  alignas(64) float scratch[kLanes * 256], scale[kLanes * 16], inverse[kLanes * 16];
-  int32_t zero[kLanes * 16];
-  for (int64_t first = 0; first < blocks; first += kLanes) {
+template <>
+struct Search<ShapeQ6_K> {
+  struct State {};
+  TEENY_INLINE static void group(const float* x, const float* importance, const Blocks& out, int64_t first, State&) {
+    const int64_t blocks = out.rows * out.cols / 256;
+    alignas(64) float scratch[kLanes * 256], scale[kLanes * 16], inverse[kLanes * 16];
+    int32_t zero[kLanes * 16];
     const Group<256> g(x, importance, first, blocks, out.cols, scratch);
     for (int batch = 0; batch < 16; ++batch) {
       V t[16], w[16];
@@ -69,7 +71,7 @@ void quantize_q6_k(const float* x, const float* importance, const Blocks& out) {
       quantize_q6_k_block(g.x + b * 256, scale + b * 16, searched, slot<ShapeQ6_K>(out, first + b));
     }
   }
-}
+};
 
 // Scales and codes of a group's sub-blocks of 16 for Q3_K, and with importance the sum of the weights of each.
 TEENY_INLINE void search_q3_k(const Group<256>& g, bool weighted, float* scale, float* weight, uint8_t* searched) {
@@ -115,11 +117,13 @@ TEENY_INLINE uint16_t q3_k_integers_by_max(const float* scale, int8_t* sc) {
   return to_half(1 / inverse);
 }
 
-void quantize_q3_k(const float* x, const float* importance, const Blocks& out) {
-  const int64_t blocks = out.rows * out.cols / 256;
-  alignas(64) float scratch[kLanes * 256], scale[kLanes * 16], weight[kLanes * 16];
-  uint8_t searched[kLanes * 256];
-  for (int64_t first = 0; first < blocks; first += kLanes) {
+template <>
+struct Search<ShapeQ3_K> {
+  struct State {};
+  TEENY_INLINE static void group(const float* x, const float* importance, const Blocks& out, int64_t first, State&) {
+    const int64_t blocks = out.rows * out.cols / 256;
+    alignas(64) float scratch[kLanes * 256], scale[kLanes * 16], weight[kLanes * 16];
+    uint8_t searched[kLanes * 256];
     const Group<256> g(x, importance, first, blocks, out.cols, scratch);
     search_q3_k(g, importance, scale, weight, searched);
     int8_t sc[kLanes * 16];
@@ -145,4 +149,4 @@ void quantize_q3_k(const float* x, const float* importance, const Blocks& out) {
       scaled_codes<ShapeQ3_K>(g.x + b * 256, s, searched + b * 256);
     }
   }
-}
+};

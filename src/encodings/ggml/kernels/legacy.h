@@ -25,20 +25,17 @@ TEENY_INLINE int32_t bits_of(float f) {
   return bits;
 }
 
-void quantize_q8_0(const float* x, const float*, const Blocks& out) {
-  const int64_t blocks = out.rows * out.cols / 32;
-  for (int64_t b = 0; b < blocks; ++b, x += 32) {
-    const float d = float_of(amax_bits(x)) / 127.f, inverse = d != 0 ? 1.f / d : 0.f;
-    out.d[b] = to_half(d);
-    uint8_t* q = out.codes + b * 32;
-    for (int i = 0; i < 32; i += kLanes) {  // half away from zero
-      V v = load(x + i) * inverse;
-      v = select(v > -127.f, v, splat(-127.f));
-      v = select(v < 127.f, v, splat(127.f));
-      const I whole = __builtin_convertvector(v, I);
-      const V part = v - __builtin_convertvector(whole, V);
-      store_bytes(q + i, whole - I(part >= 0.5f) + I(part <= -0.5f) + 128);  // true is -1
-    }
+TEENY_INLINE void plain_q8_0(const float* x, const Blocks& out, int64_t b) {
+  const float d = float_of(amax_bits(x)) / 127.f, inverse = d != 0 ? 1.f / d : 0.f;
+  out.d[b] = to_half(d);
+  uint8_t* q = out.codes + b * 32;
+  for (int i = 0; i < 32; i += kLanes) {  // half away from zero
+    V v = load(x + i) * inverse;
+    v = select(v > -127.f, v, splat(-127.f));
+    v = select(v < 127.f, v, splat(127.f));
+    const I whole = to_ints(v);
+    const V part = v - to_floats(whole);
+    store_bytes(q + i, whole - I(part >= 0.5f) + I(part <= -0.5f) + 128);  // true is -1
   }
 }
 
@@ -48,7 +45,7 @@ TEENY_INLINE void codes_truncated(const float* x, float base, float inverse, flo
     V v = (load(x + i) - base) * inverse + half;
     v = select(v > 0.f, v, splat(0));
     v = select(v < hi, v, splat(hi));
-    store_bytes(q + i, __builtin_convertvector(v, I));
+    store_bytes(q + i, to_ints(v));
   }
 }
 
@@ -62,47 +59,40 @@ TEENY_INLINE float signed_amax(const float* x) {
 }
 
 template <class Shape>
-TEENY_INLINE void plain_scaled(const float* x, const Blocks& out) {  // Q4_0, Q5_0
-  const int64_t blocks = out.rows * out.cols / 32;
-  for (int64_t b = 0; b < blocks; ++b, x += 32) {
-    const float d = signed_amax(x) / float(-Shape::zero), inverse = d != 0 ? 1.f / d : 0.f;
-    out.d[b] = to_half(d);
-    codes_truncated(x, 0, inverse, float(Shape::zero) + 0.5f, Shape::hi, out.codes + b * 32);
-  }
+TEENY_INLINE void plain_scaled(const float* x, const Blocks& out, int64_t b) {  // Q4_0, Q5_0
+  const float d = signed_amax(x) / float(-Shape::zero), inverse = d != 0 ? 1.f / d : 0.f;
+  out.d[b] = to_half(d);
+  codes_truncated(x, 0, inverse, float(Shape::zero) + 0.5f, Shape::hi, out.codes + b * 32);
 }
 
 template <class Shape>
-TEENY_INLINE void plain_affine(const float* x, const Blocks& out) {  // Q4_1, Q5_1
-  const int64_t blocks = out.rows * out.cols / 32;
-  for (int64_t b = 0; b < blocks; ++b, x += 32) {
-    V lo = load(x), hi = lo;
-    for (int i = kLanes; i < 32; i += kLanes) {
-      const V v = load(x + i);
-      lo = select(v < lo, v, lo);
-      hi = select(v > hi, v, hi);
-    }
-    for (int k = kLanes / 2; k > 0; k /= 2) {
-      const V lower = swapped(lo, k), higher = swapped(hi, k);
-      lo = select(lower < lo, lower, lo);
-      hi = select(higher > hi, higher, hi);
-    }
-    float min = lo[0];
-    const float max = hi[0];
-    if (min == 0)  // the sign of the first zero is stored
-      for (int i = 31; i >= 0; --i) min = x[i] == 0 ? x[i] : min;
-    const float d = (max - min) / float(Shape::hi), inverse = d != 0 ? 1.f / d : 0.f;
-    out.d[b] = to_half(d);
-    out.m[b] = to_half(min);
-    codes_truncated(x, min, inverse, 0.5f, Shape::hi, out.codes + b * 32);
+TEENY_INLINE void plain_affine(const float* x, const Blocks& out, int64_t b) {  // Q4_1, Q5_1
+  V lo = load(x), hi = lo;
+  for (int i = kLanes; i < 32; i += kLanes) {
+    const V v = load(x + i);
+    lo = select(v < lo, v, lo);
+    hi = select(v > hi, v, hi);
   }
+  for (int k = kLanes / 2; k > 0; k /= 2) {
+    const V lower = swapped(lo, k), higher = swapped(hi, k);
+    lo = select(lower < lo, lower, lo);
+    hi = select(higher > hi, higher, hi);
+  }
+  float min = lo[0];
+  const float max = hi[0];
+  if (min == 0)  // the sign of the first zero is stored
+    for (int i = 31; i >= 0; --i) min = x[i] == 0 ? x[i] : min;
+  const float d = (max - min) / float(Shape::hi), inverse = d != 0 ? 1.f / d : 0.f;
+  out.d[b] = to_half(d);
+  out.m[b] = to_half(min);
+  codes_truncated(x, min, inverse, 0.5f, Shape::hi, out.codes + b * 32);
 }
 
-// Mean square of the row that each lane's block lies in.
+// Mean square of the row that a block lies in, kept while the row stays the same.
 struct RowSigma {
-  const float* x;
-  int64_t rows, cols, row = -1;
+  int64_t row = -1;
   float value = 0;
-  float of(int64_t wanted) {
+  TEENY_INLINE float of(const float* x, int64_t wanted, int64_t cols) {
     if (wanted != row) {
       float sum = 0;
       for (int64_t i = 0; i < cols; ++i) sum += x[wanted * cols + i] * x[wanted * cols + i];
@@ -113,38 +103,58 @@ struct RowSigma {
 };
 
 template <class Shape>
-TEENY_INLINE void weighted_legacy(const float* x, const float* importance, const Blocks& out) {
+TEENY_INLINE void weighted_legacy(const float* x, const float* importance, const Blocks& out, int64_t first, RowSigma& sigma) {
   const int64_t per_row = out.cols / 32, blocks = out.rows * per_row;
   alignas(64) float scratch[kLanes * 32];
-  RowSigma sigma{x, out.rows, out.cols};
-  for (int64_t first = 0; first < blocks; first += kLanes) {
-    const Group<32> g(x, importance, first, blocks, out.cols, scratch);
-    V t[32], w[32], sigma2 = splat(0);
-    load_lanes<32>(g.x, 32, t);
-    for (int l = 0; l < g.count; ++l) sigma2[l] = sigma.of((first + l) / per_row);
-    importance_weights<32>(g.qw, sigma2, t, w);
-    V scale, inverse, base = splat(0), min = splat(0);
-    I zero{};
-    if (Shape::min) {
-      const AffineFit fit = search_affine<32>(t, w, Shape::hi, kImportanceSearch);
-      scale = fit.scale, inverse = fit.inverse, base = fit.base, min = fit.min;
-    } else {
-      const ScaledFit fit = search_scaled<32>(t, w, Shape::zero);
-      scale = fit.scale, inverse = fit.inverse, zero = fit.zero_group;
-    }
-    for (int l = 0; l < g.count; ++l) {
-      uint8_t* q = out.codes + (first + l) * 32;
-      out.d[first + l] = to_half(scale[l]);
-      if (Shape::min) out.m[first + l] = to_half(-min[l]);
-      codes_scaled<32>(g.x + l * 32, base[l], inverse[l], -Shape::zero, Shape::hi - Shape::zero, Shape::zero, q);
-      if (zero[l]) memset(q, 0, 32);
-    }
+  const Group<32> g(x, importance, first, blocks, out.cols, scratch);
+  V t[32], w[32], sigma2 = splat(0);
+  load_lanes<32>(g.x, 32, t);
+  for (int l = 0; l < g.count; ++l) sigma2[l] = sigma.of(x, (first + l) / per_row, out.cols);
+  importance_weights<32>(g.qw, sigma2, t, w);
+  V scale, inverse, base = splat(0), min = splat(0);
+  I zero{};
+  if (Shape::min) {
+    const AffineFit fit = search_affine<32>(t, w, Shape::hi, importance_search());
+    scale = fit.scale, inverse = fit.inverse, base = fit.base, min = fit.min;
+  } else {
+    const ScaledFit fit = search_scaled<32>(t, w, Shape::zero);
+    scale = fit.scale, inverse = fit.inverse, zero = fit.zero_group;
+  }
+  for (int l = 0; l < g.count; ++l) {
+    uint8_t* q = out.codes + (first + l) * 32;
+    out.d[first + l] = to_half(scale[l]);
+    if (Shape::min) out.m[first + l] = to_half(-min[l]);
+    codes_scaled<32>(g.x + l * 32, base[l], inverse[l], -Shape::zero, Shape::hi - Shape::zero, Shape::zero, q);
+    if (zero[l]) memset(q, 0, 32);
   }
 }
 
+template <>
+struct Search<ShapeQ8_0> {
+  struct State {};
+  TEENY_INLINE static void group(const float* x, const float*, const Blocks& out, int64_t first, State&) {
+    const int64_t blocks = out.rows * out.cols / 32;
+    for (int64_t b = first; b < first + kLanes && b < blocks; ++b) plain_q8_0(x + b * 32, out, b);
+  }
+};
+
 template <class Shape>
-void quantize_legacy(const float* x, const float* importance, const Blocks& out) {
-  if (importance) weighted_legacy<Shape>(x, importance, out);
-  else if (Shape::min) plain_affine<Shape>(x, out);
-  else plain_scaled<Shape>(x, out);
-}
+struct LegacySearch {
+  using State = RowSigma;
+  TEENY_INLINE static void group(const float* x, const float* importance, const Blocks& out, int64_t first, State& sigma) {
+    if (importance) return weighted_legacy<Shape>(x, importance, out, first, sigma);
+    const int64_t blocks = out.rows * out.cols / 32;
+    for (int64_t b = first; b < first + kLanes && b < blocks; ++b) {
+      if constexpr (Shape::min) plain_affine<Shape>(x + b * 32, out, b);
+      else plain_scaled<Shape>(x + b * 32, out, b);
+    }
+  }
+};
+template <>
+struct Search<ShapeQ4_0> : LegacySearch<ShapeQ4_0> {};
+template <>
+struct Search<ShapeQ4_1> : LegacySearch<ShapeQ4_1> {};
+template <>
+struct Search<ShapeQ5_0> : LegacySearch<ShapeQ5_0> {};
+template <>
+struct Search<ShapeQ5_1> : LegacySearch<ShapeQ5_1> {};

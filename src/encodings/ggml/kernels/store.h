@@ -1,4 +1,4 @@
-// pack, unpack and decode of whole arrays of blocks. Included once per instruction set (see common/lanes.h).
+// The shapes of the types; packing, unpacking and decoding of a block. Included once per instruction set (see common/lanes.h).
 
 // What the generic code needs to know of a type at compile time.
 template <class Block_, int block_, int sub_, int hi_, int zero_, bool min_>
@@ -26,45 +26,42 @@ TEENY_INLINE Slot slot(const Blocks& all, int64_t b) {
           all.mn ? all.mn + b * Shape::subs : nullptr};
 }
 
+// Search<Shape>::group(x, importance, out, first, state): the codes and scales of blocks first .. first + kLanes (those that
+// exist) of `out`; x and importance as of TypeKernels::quantize. State is kept from one group to the next.
 template <class Shape>
-void pack(const Blocks& in, uint8_t* bytes) {
-  const int64_t blocks = in.rows * in.cols / Shape::block;
-  for (int64_t b = 0; b < blocks; ++b) {
-    typename Shape::Block block;
-    put(slot<Shape>(in, b), block);
-    memcpy(bytes + b * int64_t(sizeof block), &block, sizeof block);
-  }
+struct Search;
+
+template <class Shape>
+TEENY_INLINE void pack_block(const Blocks& in, int64_t b, uint8_t* bytes) {
+  typename Shape::Block block;
+  put(slot<Shape>(in, b), block);
+  memcpy(bytes + b * int64_t(sizeof block), &block, sizeof block);
 }
 
 template <class Shape>
-void unpack(const uint8_t* bytes, const Blocks& out) {
-  const int64_t blocks = out.rows * out.cols / Shape::block;
-  for (int64_t b = 0; b < blocks; ++b) {
-    typename Shape::Block block;
-    memcpy(&block, bytes + b * int64_t(sizeof block), sizeof block);
-    get(block, slot<Shape>(out, b));
-  }
+TEENY_INLINE void unpack_block(const uint8_t* bytes, int64_t b, const Blocks& out) {
+  typename Shape::Block block;
+  memcpy(&block, bytes + b * int64_t(sizeof block), sizeof block);
+  get(block, slot<Shape>(out, b));
 }
 
 // Values in the order of operations of gguf-py: (d * sc) * q - (dmin * mn); d * q + m for the 32-blocks with a minimum.
 template <class Shape, bool table>
-void decode(const uint8_t* bytes, int64_t blocks, float* out) {
-  for (int64_t b = 0; b < blocks; ++b) {
-    typename Shape::Block block;
-    memcpy(&block, bytes + b * int64_t(sizeof block), sizeof block);
-    uint8_t q[Shape::block];
-    uint16_t d = 0, m = 0;
-    int8_t sc[16] = {1}, mn[16] = {-1};
-    get(block, Slot{q, &d, &m, sc, mn});
-    const float df = half_to_float(d), mf = half_to_float(m);
-    for (int s = 0; s < Shape::subs; ++s) {
-      const float scale = Shape::subs > 1 ? df * float(sc[s]) : df, min = mf * float(mn[s]);
-      float* y = out + b * Shape::block + s * Shape::sub;
-      const uint8_t* p = q + s * Shape::sub;
-      for (int i = 0; i < Shape::sub; ++i) {
-        const float level = table ? kIq4Table[p[i] & 15] : float(int(p[i]) - Shape::zero);
-        y[i] = Shape::min ? scale * level - min : scale * level;
-      }
+TEENY_INLINE void decode_block(const uint8_t* bytes, int64_t b, float* out) {
+  typename Shape::Block block;
+  memcpy(&block, bytes + b * int64_t(sizeof block), sizeof block);
+  uint8_t q[Shape::block];
+  uint16_t d = 0, m = 0;
+  int8_t sc[16] = {1}, mn[16] = {-1};
+  get(block, Slot{q, &d, &m, sc, mn});
+  const float df = half_to_float(d), mf = half_to_float(m);
+  for (int s = 0; s < Shape::subs; ++s) {
+    const float scale = Shape::subs > 1 ? df * float(sc[s]) : df, min = mf * float(mn[s]);
+    float* y = out + b * Shape::block + s * Shape::sub;
+    const uint8_t* p = q + s * Shape::sub;
+    for (int i = 0; i < Shape::sub; ++i) {
+      const float level = table ? iq4_value(p[i] & 15) : float(int(p[i]) - Shape::zero);
+      y[i] = Shape::min ? scale * level - min : scale * level;
     }
   }
 }

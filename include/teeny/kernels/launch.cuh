@@ -1,0 +1,56 @@
+// Launching kernels from .cu files, with programmatic dependent launch: a kernel may start before the one ahead of it on
+// the stream has ended, to read what does not depend on it (weights), and waits at dependency_wait() for the rest.
+#pragma once
+#include <cuda_runtime.h>
+
+#include "teeny/kernels/cuda.h"
+
+namespace teeny::cuda {
+
+struct LaunchShape {
+  dim3 grid, block;
+  size_t shared_bytes = 0;
+  cudaStream_t stream = nullptr;
+  bool overlap = false;  // the kernel calls dependency_wait() before it touches what earlier kernels wrote
+};
+
+// True where the current device can overlap launches so (compute capability 9.0 and above).
+bool overlaps_launches();
+
+template <class... P, class... A>
+void launch(void (*kernel)(P...), const LaunchShape& shape, A&&... arguments) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = shape.grid;
+  config.blockDim = shape.block;
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = shape.stream;
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &attribute;
+  config.numAttrs = shape.overlap && overlaps_launches() ? 1 : 0;
+  TEENY_CUDA(cudaLaunchKernelEx(&config, kernel, P(arguments)...));
+}
+
+// Once per kernel that takes more than 48 KB of dynamic shared memory.
+template <class... P>
+void allow_shared(void (*kernel)(P...), size_t bytes) {
+  TEENY_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)));
+}
+
+#ifdef __CUDACC__
+// Everything that the kernels ahead on the stream wrote is visible afterwards.
+__device__ __forceinline__ void dependency_wait() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+// The next kernel on the stream may start as soon as every block has called this or ended.
+__device__ __forceinline__ void dependency_release() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+#endif
+
+}  // namespace teeny::cuda

@@ -1,0 +1,108 @@
+// Weights as the GPU's matrix units read them, and the product of a few tokens with them. m tokens, N rows, K columns.
+//
+// Layout. Rows are cut into tiles of 16, columns into halves of 64: a half of a tile is what a warp multiplies in four
+// m16n8k16 steps. A half holds its codes as bit planes (4, 2, 1 or 8 bits of every code, or f16 values), each plane in
+// the order in which the 32 lanes load it; 2 halves (4 for the super-block forms) and their scales make a unit, the units
+// of a tile follow each other along K, the tiles along N. So a tile is one stream of bytes.
+//   lane = 4 g + t holds rows g, g + 8 and, of step s (16 columns), columns 16 s + 2 t, + 1, + 8, + 9.
+// Codes reach the matrix unit as f16 subnormals (code * 2^-24, exact), sums are f32, scales are applied to sums in f32.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "teeny/kernels/cuda.h"
+
+namespace teeny::cuda {
+
+enum class ScaleForm : int {
+  None,      // bits 16: f16 values
+  Row,       // one f32 scale a row, zero point 2^(bits-1)
+  Half,      // f16 scale a group, zero point 2^(bits-1)
+  HalfZero,  // f16 scale and integer zero point a group
+  HalfMin,   // f16 scale and f16 minimum a group:  scale * q - min
+  Super6,    // Q4_K, Q5_K: (d * sc) q - (dmin * mn), 6-bit sc and mn a group of 32; d, dmin f16 a block of 256
+  SuperI8,   // Q6_K, Q3_K, IQ4_XS: (d * sc) (q - zero), int8 sc a group of 16
+  SuperN4,   // Q2_K: (d * sc) q - (dmin * mn), 4-bit sc and mn a group of 16
+};
+
+struct PackedLayout {
+  int bits = 4;        // 2 3 4 5 6 8 16
+  int group = 128;     // Half forms: 16, 32, 64 or 128 columns share a scale
+  ScaleForm form = ScaleForm::Half;
+  int zero = 8;        // Row, Half, SuperI8: the code that stands for 0
+  int64_t N = 0, K = 0;
+
+  constexpr bool super() const { return form >= ScaleForm::Super6; }
+  constexpr int unit_columns() const { return super() ? 256 : 128; }
+  constexpr int64_t units() const { return (K + unit_columns() - 1) / unit_columns(); }
+  constexpr int64_t padded_columns() const { return units() * unit_columns(); }
+  constexpr int64_t tiles() const { return (N + 15) / 16; }
+  constexpr int code_bytes() const { return unit_columns() * bits * 2; }  // of a unit: 16 rows
+  constexpr int scale_bytes() const {                                     // of a unit
+    switch (form) {
+      case ScaleForm::None:
+      case ScaleForm::Row: return 0;
+      case ScaleForm::Half: return 32 * (128 / group);
+      case ScaleForm::HalfZero:
+      case ScaleForm::HalfMin: return 64 * (128 / group);
+      case ScaleForm::Super6: return 256;
+      case ScaleForm::SuperI8: return 256 + 32;
+      case ScaleForm::SuperN4: return 256 + 64;
+    }
+    return 0;
+  }
+  constexpr int unit_bytes() const { return code_bytes() + scale_bytes(); }
+  constexpr size_t bytes() const { return size_t(tiles() * units()) * size_t(unit_bytes()); }
+  bool same_format(const PackedLayout& o) const { return bits == o.bits && group == o.group && form == o.form && zero == o.zero && K == o.K; }
+};
+
+// A weight on the device, as kernels take it.
+struct PackedView {
+  PackedLayout layout;
+  const uint8_t* data = nullptr;
+  const float* row_scale = nullptr;  // Row: (N) f32
+  float factor = 1;                  // every value times this (a power of two that brings scales into f16's range)
+};
+
+// Where codes and scales come from; device pointers, row-major; G = groups of a row, B = blocks of 256, S = groups of a block.
+struct CodeSource {
+  const uint8_t* codes = nullptr;    // (N, K)
+  const void* values = nullptr;      // bits 16: (N, K) f16
+  const float* scale = nullptr;      // Half forms: (N, G), already times 1 / factor
+  const float* zero = nullptr;       // HalfZero: (N, G), integers
+  const float* min = nullptr;        // HalfMin: (N, G)
+  int64_t groups = 0;                // G
+  int64_t source_group = 0;          // columns a scale of the source covers (a multiple of the layout's group)
+  const uint16_t *d = nullptr, *dmin = nullptr;  // Super: (N, B) f16 bits
+  const int8_t *sc = nullptr, *mn = nullptr;     // Super: (N, B * S)
+  int source_subs = 0;               // S of the source: 8 or 16
+};
+// Rows `tile0 * 16 ..` of `out` get the N rows of the source: every `tile_stride`-th tile from tile0 on, so that two
+// weights can be interleaved tile by tile.
+void pack_weight(const PackedLayout& layout, const CodeSource& source, uint8_t* out, int64_t tile0, int64_t tile_stride, cudaStream_t stream);
+
+enum class Store : int {
+  Float,     // out f32 (m, ld): y
+  Residual,  // out f32 (m, ld): out + y
+  SiluPair,  // tiles alternate gate, up; out f16 (m, ld): silu(gate) * up, N / 2 columns
+};
+struct LinearCall {
+  const void* x = nullptr;      // (m, ldx) f16; columns K .. padded_columns() of every row are 0
+  int64_t ldx = 0;
+  int m = 1;                    // any; at most kMaxTokens a call
+  const float* bias = nullptr;  // (N) or null
+  Store store = Store::Float;
+  void* out = nullptr;
+  int64_t ldo = 0;
+  float* partial = nullptr;     // (kMaxPieces, m, N) f32 for sums of pieces of K; null: K is not split, which is slower
+};
+inline constexpr int kMaxTokens = 256, kMaxPieces = 16;
+
+// y = x W^T (+ bias). One order of summation for a given m: the same call gives the same bits.
+void packed_linear(const PackedView& weight, const LinearCall& call, cudaStream_t stream);
+
+// out (rows, ld) f16: rows first .. first + rows of the weight, decoded, rounded once. first is a multiple of 16.
+// tile_stride 2 takes every second tile (one of two interleaved weights), counted from tile0.
+void unpack_weight(const PackedView& weight, int64_t first, int64_t rows, int64_t tile0, int64_t tile_stride, void* out, int64_t ld, cudaStream_t stream);
+
+}  // namespace teeny::cuda

@@ -1,0 +1,242 @@
+// Codes of a packed weight to the registers that mma.m16n8k16 wants, and the scales of its groups. Layout: packed_linear.h.
+#pragma once
+#include <cuda_fp16.h>
+
+#include "teeny/kernels/launch.cuh"
+#include "teeny/kernels/packed_linear.h"
+
+namespace teeny::cuda {
+
+__device__ __forceinline__ uint32_t bits_and_or(uint32_t a, uint32_t mask, uint32_t b) { return (a & mask) | b; }
+
+// A half tile's codes of one lane: fragment i (0..3) of step s (0..3) as two f16 subnormals.
+template <int Bits>
+struct Half64 {
+  static constexpr int kBytes = Bits * 128;
+  uint4 four;      // plane of 4 bits (or 2 + 1 below)
+  uint2 two;
+  uint32_t one;
+  __device__ __forceinline__ void load(const uint8_t* shared, int lane) {
+    const uint8_t* at = shared;
+    if constexpr (Bits == 4 || Bits == 5 || Bits == 6) {
+      four = *reinterpret_cast<const uint4*>(at + lane * 16);
+      at += 512;
+    }
+    if constexpr (Bits == 2 || Bits == 3 || Bits == 6) {
+      two = *reinterpret_cast<const uint2*>(at + lane * 8);
+      at += 256;
+    }
+    if constexpr (Bits == 3 || Bits == 5) one = *reinterpret_cast<const uint32_t*>(at + lane * 4);
+  }
+  template <int S, int I>
+  __device__ __forceinline__ uint32_t get() const {
+    constexpr int kTwo = 2 * (4 * (S & 1) + I), kOne = 4 * S + I;
+    const uint32_t w4 = S == 0 ? four.x : S == 1 ? four.y : S == 2 ? four.z : four.w;
+    const uint32_t w2 = S < 2 ? two.x : two.y;
+    if constexpr (Bits == 4) return (w4 >> (4 * I)) & 0x000f000fu;
+    if constexpr (Bits == 2) return (w2 >> kTwo) & 0x00030003u;
+    if constexpr (Bits == 3) {
+      const uint32_t high = kOne >= 2 ? one >> (kOne >= 2 ? kOne - 2 : 0) : one << (kOne >= 2 ? 0 : 2 - kOne);
+      return bits_and_or(w2 >> kTwo, 0x00030003u, high & 0x00040004u);
+    }
+    if constexpr (Bits == 5) {
+      const uint32_t high = kOne >= 4 ? one >> (kOne >= 4 ? kOne - 4 : 0) : one << (kOne >= 4 ? 0 : 4 - kOne);
+      return bits_and_or(w4 >> (4 * I), 0x000f000fu, high & 0x00100010u);
+    }
+    if constexpr (Bits == 6) {
+      const uint32_t high = kTwo >= 4 ? w2 >> (kTwo >= 4 ? kTwo - 4 : 0) : w2 << (kTwo >= 4 ? 0 : 4 - kTwo);
+      return bits_and_or(w4 >> (4 * I), 0x000f000fu, high & 0x00300030u);
+    }
+    return 0;
+  }
+};
+
+template <>
+struct Half64<8> {
+  static constexpr int kBytes = 1024;
+  uint4 low, high;  // steps 0 and 1, steps 2 and 3
+  __device__ __forceinline__ void load(const uint8_t* shared, int lane) {
+    low = *reinterpret_cast<const uint4*>(shared + lane * 16);
+    high = *reinterpret_cast<const uint4*>(shared + 512 + lane * 16);
+  }
+  template <int S, int I>
+  __device__ __forceinline__ uint32_t get() const {
+    const uint4& w = S < 2 ? low : high;
+    const uint32_t word = (S & 1) == 0 ? (I < 2 ? w.x : w.y) : (I < 2 ? w.z : w.w);
+    return __byte_perm(word, 0, (I & 1) == 0 ? 0x4140 : 0x4342);
+  }
+};
+
+template <>
+struct Half64<16> {
+  static constexpr int kBytes = 2048;
+  uint4 step[4];
+  __device__ __forceinline__ void load(const uint8_t* shared, int lane) {
+#pragma unroll
+    for (int s = 0; s < 4; ++s) step[s] = *reinterpret_cast<const uint4*>(shared + s * 512 + lane * 16);
+  }
+  template <int S, int I>
+  __device__ __forceinline__ uint32_t get() const {
+    return I == 0 ? step[S].x : I == 1 ? step[S].y : I == 2 ? step[S].z : step[S].w;
+  }
+};
+
+// f16x2 minus f16x2, subnormals kept: both are integers times 2^-24, so the difference is exact.
+__device__ __forceinline__ uint32_t minus(uint32_t a, uint32_t b) {
+  uint32_t out;
+  asm("sub.f16x2 %0, %1, %2;" : "=r"(out) : "r"(a), "r"(b));
+  return out;
+}
+
+__device__ __forceinline__ float half_bits(uint32_t bits) { return __half2float(__ushort_as_half(static_cast<unsigned short>(bits))); }
+// An integer below 2^23 as a float, without the slow conversion.
+__device__ __forceinline__ float small_int(uint32_t v) { return __uint_as_float(0x4b000000u | v) - 8388608.0f; }
+
+__device__ __forceinline__ void multiply(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint2 b) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b.x), "r"(b.y));
+}
+
+// Four 8 x 8 matrices of f16 from shared memory; lane i gives the address of row i % 8 of matrix i / 8. As the B operand of
+// a token tile: r[0], r[1] are step 0, r[2], r[3] step 1 of 32 columns.
+__device__ __forceinline__ void load_matrices(uint32_t (&r)[4], uint32_t address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(address) : "memory");
+}
+
+// Scale and minimum of one group for the lane's two rows.
+struct GroupScale {
+  float scale[2], min[2];
+};
+
+// The scales of a unit. Form: kPlainForm for None, Row, Half and HalfZero, else int(ScaleForm).
+inline constexpr int kPlainForm = 0;
+constexpr bool has_min(int form) { return form == int(ScaleForm::HalfMin) || form == int(ScaleForm::Super6) || form == int(ScaleForm::SuperN4); }
+template <int Form>
+struct UnitScales {  // [group][16 rows] f16 scales, then the same of zero points or minima
+  static constexpr int kGroup = 0;  // known at run time only
+  const uint16_t* at;
+  int row, second;  // second: elements from a scale to its zero point or minimum
+  __device__ __forceinline__ void load(const uint8_t* shared, int lane, const PackedLayout& l) {
+    at = reinterpret_cast<const uint16_t*>(shared);
+    row = lane >> 2;
+    second = 16 * (128 / l.group);
+  }
+  __device__ __forceinline__ GroupScale group(int g) const {
+    GroupScale out;
+    out.scale[0] = half_bits(at[g * 16 + row]);
+    out.scale[1] = half_bits(at[g * 16 + row + 8]);
+    out.min[0] = out.min[1] = 0;
+    if constexpr (Form == int(ScaleForm::HalfMin)) {
+      out.min[0] = half_bits(at[second + g * 16 + row]);
+      out.min[1] = half_bits(at[second + g * 16 + row + 8]);
+    }
+    return out;
+  }
+  __device__ __forceinline__ void zeros(int g, uint32_t (&z)[2]) const {
+    z[0] = at[second + g * 16 + row] * 0x00010001u;
+    z[1] = at[second + g * 16 + row + 8] * 0x00010001u;
+  }
+};
+
+template <>
+struct UnitScales<int(ScaleForm::Super6)> {  // 16 bytes a row: as a Q4_K block's 12 scale bytes, then d, dmin
+  static constexpr int kGroup = 32;
+  uint4 words[2];
+  __device__ __forceinline__ void load(const uint8_t* shared, int lane, const PackedLayout&) {
+    const auto* rows = reinterpret_cast<const uint4*>(shared);
+    words[0] = rows[lane >> 2];
+    words[1] = rows[(lane >> 2) + 8];
+  }
+  __device__ __forceinline__ GroupScale group(int j) const {
+    GroupScale out;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const uint4 w = words[r];
+      uint32_t sc, mn;
+      if (j < 4) {
+        sc = (w.x >> (8 * j)) & 63;
+        mn = (w.y >> (8 * j)) & 63;
+      } else {
+        const int s = 8 * (j - 4);
+        sc = ((w.z >> s) & 15) | ((w.x >> (s + 2)) & 0x30);
+        mn = ((w.z >> (s + 4)) & 15) | ((w.y >> (s + 2)) & 0x30);
+      }
+      out.scale[r] = half_bits(w.w & 0xffff) * small_int(sc);
+      out.min[r] = half_bits(w.w >> 16) * small_int(mn);
+    }
+    return out;
+  }
+};
+
+template <>
+struct UnitScales<int(ScaleForm::SuperI8)> {  // 16 bytes a row: sc + 128; then (16) f16 d
+  static constexpr int kGroup = 16;
+  uint4 words[2];
+  float d[2];
+  __device__ __forceinline__ void load(const uint8_t* shared, int lane, const PackedLayout&) {
+    const auto* rows = reinterpret_cast<const uint4*>(shared);
+    const auto* scale = reinterpret_cast<const uint16_t*>(shared + 256);
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      words[r] = rows[(lane >> 2) + 8 * r];
+      d[r] = half_bits(scale[(lane >> 2) + 8 * r]);
+    }
+  }
+  __device__ __forceinline__ GroupScale group(int j) const {
+    GroupScale out;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const uint32_t w = j < 4 ? words[r].x : j < 8 ? words[r].y : j < 12 ? words[r].z : words[r].w;
+      out.scale[r] = (__uint_as_float(__byte_perm(w, 0x4b000000u, 0x7550 | (j & 3))) - 8388736.0f) * d[r];
+      out.min[r] = 0;
+    }
+    return out;
+  }
+};
+
+template <>
+struct UnitScales<int(ScaleForm::SuperN4)> {  // 16 bytes a row: sc | mn << 4; then (16) f16 pairs d, dmin
+  static constexpr int kGroup = 16;
+  uint4 words[2];
+  float d[2], dmin[2];
+  __device__ __forceinline__ void load(const uint8_t* shared, int lane, const PackedLayout&) {
+    const auto* rows = reinterpret_cast<const uint4*>(shared);
+    const auto* scale = reinterpret_cast<const uint32_t*>(shared + 256);
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      words[r] = rows[(lane >> 2) + 8 * r];
+      const uint32_t both = scale[(lane >> 2) + 8 * r];
+      d[r] = half_bits(both & 0xffff);
+      dmin[r] = half_bits(both >> 16);
+    }
+  }
+  __device__ __forceinline__ GroupScale group(int j) const {
+    GroupScale out;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const uint32_t w = (j < 4 ? words[r].x : j < 8 ? words[r].y : j < 12 ? words[r].z : words[r].w) >> (8 * (j & 3));
+      out.scale[r] = d[r] * small_int(w & 15);
+      out.min[r] = dmin[r] * small_int((w >> 4) & 15);
+    }
+    return out;
+  }
+};
+
+inline constexpr float kCodeUnit = 16777216.0f;  // codes reach the sums as code * 2^-24
+
+__device__ __forceinline__ uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
+// 16 bytes of a weight: read once, so L2 keeps other things.
+__device__ __forceinline__ void copy_once(uint32_t to, const void* from, uint64_t policy) {
+  asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "l"(policy) : "memory");
+}
+__device__ __forceinline__ uint64_t read_once_policy() {
+  uint64_t policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+__device__ __forceinline__ void copies_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int N>
+__device__ __forceinline__ void copies_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
+
+}  // namespace teeny::cuda

@@ -1,0 +1,24 @@
+// Private to the kernels of packed linears: one pair of functions per format, and what they share.
+#pragma once
+#include "teeny/kernels/packed_linear.h"
+
+namespace teeny::cuda {
+
+struct UnpackCall;
+struct FormatKernels {
+  int bits;
+  ScaleForm form;  // Half stands for None, Row, Half and HalfZero
+  void (*run)(const PackedView&, const LinearCall&, cudaStream_t);
+  void (*unpack)(const PackedView&, const UnpackCall&, cudaStream_t);
+};
+FormatKernels format_2(), format_2_super(), format_3(), format_3_super(), format_4(), format_4_super(), format_4_min(), format_5(), format_5_super(), format_5_min(), format_6_super(), format_8(),
+    format_8_super(), format_16();
+
+int multiprocessors();
+bool has_wgmma();  // Hopper
+// Pieces of K so that a grid of `blocks` becomes about `wanted`; no piece is shorter than a few units.
+int pieces_of_k(int blocks, int wanted, int units, bool may_split);
+// What linear_tile and linear_wide left in c.partial becomes the result; `unit` as in finished().
+void add_pieces(const PackedView& w, const LinearCall& c, int pieces, float unit, cudaStream_t stream);
+
+}  // namespace teeny::cuda

@@ -1,0 +1,7 @@
+#include "kernels/cuda/linear_format.cuh"
+
+namespace teeny::cuda {
+
+FormatKernels format_3_super() { return {3, ScaleForm::SuperI8, Format<3, int(ScaleForm::SuperI8)>::run, Format<3, int(ScaleForm::SuperI8)>::unpack}; }
+
+}  // namespace teeny::cuda

@@ -1,0 +1,7 @@
+#include "kernels/cuda/linear_format.cuh"
+
+namespace teeny::cuda {
+
+FormatKernels format_4_super() { return {4, ScaleForm::Super6, Format<4, int(ScaleForm::Super6)>::run, Format<4, int(ScaleForm::Super6)>::unpack}; }
+
+}  // namespace teeny::cuda

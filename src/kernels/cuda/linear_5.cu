@@ -1,0 +1,7 @@
+#include "kernels/cuda/linear_format.cuh"
+
+namespace teeny::cuda {
+
+FormatKernels format_5() { return {5, ScaleForm::Half, Format<5, 0>::run, Format<5, 0>::unpack}; }
+
+}  // namespace teeny::cuda

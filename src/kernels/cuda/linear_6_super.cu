@@ -1,0 +1,7 @@
+#include "kernels/cuda/linear_format.cuh"
+
+namespace teeny::cuda {
+
+FormatKernels format_6_super() { return {6, ScaleForm::SuperI8, Format<6, int(ScaleForm::SuperI8)>::run, Format<6, int(ScaleForm::SuperI8)>::unpack}; }
+
+}  // namespace teeny::cuda

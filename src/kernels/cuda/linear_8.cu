@@ -1,0 +1,7 @@
+#include "kernels/cuda/linear_format.cuh"
+
+namespace teeny::cuda {
+
+FormatKernels format_8() { return {8, ScaleForm::Half, Format<8, 0>::run, Format<8, 0>::unpack}; }
+
+}  // namespace teeny::cuda

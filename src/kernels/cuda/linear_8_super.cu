@@ -1,0 +1,7 @@
+#include "kernels/cuda/linear_format.cuh"
+
+namespace teeny::cuda {
+
+FormatKernels format_8_super() { return {8, ScaleForm::SuperI8, Format<8, int(ScaleForm::SuperI8)>::run, Format<8, int(ScaleForm::SuperI8)>::unpack}; }
+
+}  // namespace teeny::cuda

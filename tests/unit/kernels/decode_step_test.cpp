@@ -1,0 +1,170 @@
+// Norms, attention and token choice on the GPU against plain loops.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include <fmt/format.h>
+
+#include "teeny/core/half.h"
+#include "teeny/kernels/decode_step.h"
+
+namespace teeny {
+namespace {
+
+template <class T>
+cuda::Buffer on_device(const std::vector<T>& host) {
+  cuda::Buffer out(std::max<size_t>(host.size() * sizeof(T), 16));
+  out.upload(host.data(), host.size() * sizeof(T));
+  return out;
+}
+template <class T>
+std::vector<T> from_device(const cuda::Buffer& buffer, size_t count) {
+  std::vector<T> out(count);
+  buffer.download(out.data(), count * sizeof(T));
+  return out;
+}
+std::vector<float> uniform(size_t count, uint64_t seed, double low = -1, double high = 1) {
+  std::mt19937_64 random(seed);
+  std::vector<float> out(count);
+  for (auto& x : out) x = float(low + (high - low) * double(random() >> 11) * 0x1p-53);
+  return out;
+}
+
+class DecodeStep : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (cuda::device_count() == 0) GTEST_SKIP() << "no GPU";
+  }
+};
+
+TEST_F(DecodeStep, NormEqualsItsDefinition) {
+  for (const int64_t H : {256, 1536, 5120, 10240}) {
+    const int64_t m = 3, ld = H + 64;
+    auto h = uniform(size_t(m * H), 1, -3, 3);
+    for (int64_t i = 0; i < H; ++i) h[size_t(2 * H + i)] *= 1e5f;
+    const auto weight = uniform(size_t(H), 2, 0, 2);
+    const auto h_d = on_device(h), weight_d = on_device(weight);
+    cuda::Buffer x(size_t(m * ld) * 2);
+    x.fill(0);
+    cuda::rms_norm(h_d.data<float>(), weight_d.data<float>(), 1e-6f, m, H, x.data(), ld, nullptr);
+    const auto got = from_device<uint16_t>(x, size_t(m * ld));
+    for (int64_t t = 0; t < m; ++t) {
+      double sum = 0;
+      for (int64_t i = 0; i < H; ++i) sum += double(h[size_t(t * H + i)]) * h[size_t(t * H + i)];
+      const double scale = 1 / std::sqrt(sum / double(H) + 1e-6);
+      for (int64_t i = 0; i < H; ++i) {
+        const double expected = h[size_t(t * H + i)] * scale * weight[size_t(i)];
+        ASSERT_NEAR(half_to_float(got[size_t(t * ld + i)]), expected, std::abs(expected) * 0x1p-10 + 1e-6) << H << " " << t << " " << i;
+      }
+      EXPECT_EQ(got[size_t(t * ld + H)], 0);
+    }
+  }
+}
+
+struct AttentionCase {
+  int heads, kv, D;
+  std::vector<int> positions;
+  int splits;
+  bool norm;
+};
+
+TEST_F(DecodeStep, AttentionEqualsItsDefinition) {
+  const std::vector<AttentionCase> cases{{4, 2, 64, {0, 5, 31, 32, 100}, 1, false}, {10, 2, 128, {0, 200, 77}, 4, true}, {8, 1, 128, {700}, 16, false},
+                                         {6, 6, 96, {33, 300}, 3, true},            {5, 1, 256, {129}, 5, false},        {40, 8, 128, {2050, 3}, 16, false}};
+  for (const auto& test : cases) {
+    const int m = int(test.positions.size()), G = test.heads / test.kv, D = test.D, slots = m + 1, width = test.kv * D;
+    const int capacity = *std::max_element(test.positions.begin(), test.positions.end()) + 3, all = (test.heads + 2 * test.kv) * D;
+    const auto qkv = uniform(size_t(m * all), 3, -2, 2);
+    auto k = uniform(size_t(slots * capacity * width), 4), v = uniform(size_t(slots * capacity * width), 5);
+    std::vector<uint16_t> k_half, v_half;
+    for (auto& x : k) k_half.push_back(float_to_half(x)), x = half_to_float(k_half.back());
+    for (auto& x : v) v_half.push_back(float_to_half(x)), x = half_to_float(v_half.back());
+    const auto cos = uniform(size_t(capacity * D), 6), sin = uniform(size_t(capacity * D), 7), q_norm = uniform(size_t(D), 8, 0.5, 1.5), k_norm = uniform(size_t(D), 9, 0.5, 1.5);
+    std::vector<int32_t> position(test.positions.begin(), test.positions.end()), slot;
+    for (int i = 0; i < m; ++i) slot.push_back(m - i);
+    const auto qkv_d = on_device(qkv), cos_d = on_device(cos), sin_d = on_device(sin), qn_d = on_device(q_norm), kn_d = on_device(k_norm), k_d = on_device(k_half), v_d = on_device(v_half);
+    const auto position_d = on_device(position), slot_d = on_device(slot);
+    cuda::Buffer scratch(cuda::attend_scratch_bytes(test.heads, test.kv, D, m, test.splits)), x(size_t(m * test.heads * D) * 2);
+    scratch.fill(0);
+    const cuda::HeadShape shape{test.heads, test.kv, D, 1e-6f, test.norm ? qn_d.data<float>() : nullptr, test.norm ? kn_d.data<float>() : nullptr, cos_d.data<float>(), sin_d.data<float>()};
+    for (int run = 0; run < 2; ++run)  // the second finds what the first left in the scratch
+      cuda::attend(shape, qkv_d.data<float>(), all, position_d.data<int32_t>(), slot_d.data<int32_t>(), m, {k_d.data(), v_d.data(), capacity}, test.splits, scratch.data(), x.data(),
+                   test.heads * D, nullptr);
+    const auto got = from_device<uint16_t>(x, size_t(m * test.heads * D));
+    const auto rotate = [&](const float* in, const std::vector<float>& weight, int at) {
+      std::vector<double> out(in, in + D);
+      if (test.norm) {
+        double sum = 0;
+        for (const double a : out) sum += a * a;
+        for (int i = 0; i < D; ++i) out[size_t(i)] *= weight[size_t(i)] / std::sqrt(sum / D + 1e-6);
+      }
+      const auto before = out;
+      for (int i = 0; i < D; ++i)
+        out[size_t(i)] = before[size_t(i)] * cos[size_t(at * D + i)] + (i < D / 2 ? -before[size_t(i + D / 2)] : before[size_t(i - D / 2)]) * sin[size_t(at * D + i)];
+      return out;
+    };
+    for (int t = 0; t < m; ++t)
+      for (int h = 0; h < test.heads; ++h) {
+        const int kh = h / G, length = position[size_t(t)] + 1;
+        const auto q = rotate(&qkv[size_t(t * all + h * D)], q_norm, length - 1), fresh = rotate(&qkv[size_t(t * all + (test.heads + kh) * D)], k_norm, length - 1);
+        std::vector<double> score, out(static_cast<size_t>(D), 0);
+        const auto at = [&](int j) { return size_t((slot[size_t(t)] * capacity + j) * width + kh * D); };
+        for (int j = 0; j < length; ++j) {
+          double s = 0;
+          for (int i = 0; i < D; ++i) s += q[size_t(i)] * (j == length - 1 ? half_to_float(float_to_half(float(fresh[size_t(i)]))) : k[at(j) + size_t(i)]);
+          score.push_back(s / std::sqrt(double(D)));
+        }
+        const double top = *std::max_element(score.begin(), score.end());
+        double sum = 0;
+        for (auto& s : score) sum += s = std::exp(s - top);
+        for (int j = 0; j < length; ++j)
+          for (int i = 0; i < D; ++i)
+            out[size_t(i)] += score[size_t(j)] / sum * (j == length - 1 ? half_to_float(float_to_half(qkv[size_t(t * all + (test.heads + test.kv + kh) * D + i)])) : v[at(j) + size_t(i)]);
+        for (int i = 0; i < D; ++i)
+          ASSERT_NEAR(half_to_float(got[size_t((t * test.heads + h) * D + i)]), out[size_t(i)], 2e-3) << test.heads << " " << D << " row " << t << " head " << h << " " << i;
+      }
+  }
+}
+
+TEST_F(DecodeStep, TheLowestIndexOfTheLargestIsPicked) {
+  const int m = 3, V = 4099;
+  auto logits = uniform(size_t(m * V), 1, -9, -1);
+  logits[17] = -0.5f, logits[4000] = -0.5f, logits[size_t(V) + 4098] = 3, logits[size_t(2 * V)] = 1;
+  const auto logits_d = on_device(logits);
+  auto position = on_device(std::vector<int32_t>{5, 6, 7}), step = on_device(std::vector<int32_t>{0, 0, 0}), next = on_device(std::vector<int32_t>{0, 0, 0});
+  cuda::Buffer history(size_t(m) * 2 * 4), scratch(cuda::pick_scratch_bytes(m));
+  scratch.fill(0);
+  for (int run = 0; run < 2; ++run)
+    cuda::pick_greedy(logits_d.data<float>(), V, m, next.data<int32_t>(), position.data<int32_t>(), history.data<int32_t>(), step.data<int32_t>(), scratch.data(), nullptr);
+  EXPECT_EQ(from_device<int32_t>(next, 3), (std::vector<int32_t>{17, 4098, 0}));
+  EXPECT_EQ(from_device<int32_t>(position, 3), (std::vector<int32_t>{7, 8, 9}));
+  EXPECT_EQ(from_device<int32_t>(history, 6), (std::vector<int32_t>{17, 4098, 0, 17, 4098, 0}));
+}
+
+TEST_F(DecodeStep, InputsAreRoundedToInt8) {
+  const int64_t m = 2, K = 1000, ld = 1024;
+  const auto host = uniform(size_t(m * ld), 1, -5, 5);
+  std::vector<uint16_t> x;
+  for (const float v : host) x.push_back(float_to_half(v));
+  for (const bool fixed : {false, true}) {
+    auto x_d = on_device(x);
+    const auto scale = on_device(std::vector<float>{0.03f}), zero = on_device(std::vector<float>{-7.0f});
+    cuda::round_to_int8(x_d.data(), ld, m, K, fixed ? scale.data<float>() : nullptr, fixed ? zero.data<float>() : nullptr, nullptr);
+    const auto got = from_device<uint16_t>(x_d, x.size());
+    for (int64_t t = 0; t < m; ++t) {
+      float largest = 0;
+      for (int64_t i = 0; i < K; ++i) largest = std::max(largest, std::abs(half_to_float(x[size_t(t * ld + i)])));
+      const float s = fixed ? 0.03f : largest / 127.5f, z = fixed ? -7.0f : 0.0f;
+      for (int64_t i = 0; i < K; ++i) {
+        const float q = std::fmin(std::fmax(std::nearbyint(half_to_float(x[size_t(t * ld + i)]) / s + z), -128.0f), 127.0f);
+        ASSERT_EQ(got[size_t(t * ld + i)], float_to_half((q - z) * s)) << fixed << " " << i;
+      }
+      EXPECT_EQ(got[size_t(t * ld + K)], x[size_t(t * ld + K)]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace teeny
