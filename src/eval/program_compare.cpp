@@ -58,7 +58,10 @@ void write_cache(const std::string& path, const Json& key, const std::vector<Pro
 
 std::vector<ProblemResult> reference_results(EvalJob& job, const ProgramSettings& settings, bool& cached) {
   auto& reference = *job.reference();
-  const Json key = reference_cache_key(reference.fingerprint(), job.context.device, settings);
+  Json key = reference_cache_key(reference.fingerprint(), job.context.device, settings);
+  // A verdict is worth what it was judged with.
+  key["sandbox"] = job.judge().sandbox().tier;
+  key["tools"] = job.judge().toolchain(settings.language).value("version", Json(nullptr));
   const std::string path = reference_cache_path(key);
   if (auto stored = read_cache(path, key, settings)) {
     cached = true;

@@ -122,7 +122,7 @@ std::string table_html(const TextTable& table, const char* label, const char* ma
   for (size_t r = 0; r < table.rows.size(); ++r) {
     out += table.marked[r] ? fmt::format("<tr class=\"{}\">", marked_class) : "<tr>";
     for (size_t i = 0; i < table.rows[r].size(); ++i) {
-      const bool alarm = table.rows[r][i].starts_with("significant loss");
+      const bool alarm = table.rows[r][i] == "significant loss";
       out += table.numeric[i] ? "<td class=\"n\">" : alarm ? "<td class=\"bad\">" : "<td>";
       out += escape_html(table.rows[r][i].empty() ? "\u2013" : table.rows[r][i]) + "</td>";
     }

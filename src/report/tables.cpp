@@ -18,13 +18,15 @@ const char* interval_verdict(const PairedTest& t) {
   return !apart ? "interval includes 0" : t.worse() ? "interval excludes 0: worse" : "interval excludes 0: better";
 }
 
-// What the adjusted tests say: of a difference, and of equivalence where a margin was given.
-std::string verdict(const PairedTest& t) {
+const char* verdict(const PairedTest& t) {
   if (!t.p_holm) return interval_verdict(t);
-  std::string out = *t.p_holm >= 0.05 ? "no significant difference" : t.worse() ? "significant loss" : "significant gain";
-  if (t.margin && t.p_equivalent_holm)
-    out += fmt::format("; {} within {:.1f} pt (p {})", *t.p_equivalent_holm <= 0.05 ? "equivalent" : "equivalence not shown", *t.margin * 100, p_value(*t.p_equivalent_holm));
-  return out;
+  return *t.p_holm >= 0.05 ? "no significant difference" : t.worse() ? "significant loss" : "significant gain";
+}
+
+// Where a margin was given: whether the two are surely closer than that.
+std::string equivalence(const PairedTest& t) {
+  if (!t.margin || !t.p_equivalent_holm) return "";
+  return fmt::format("{}, p {} (±{:.3g} pt)", *t.p_equivalent_holm <= 0.05 ? "shown" : "not shown", p_value(*t.p_equivalent_holm), *t.margin * 100);
 }
 
 // A column that says the same default in every row says nothing.
@@ -57,17 +59,18 @@ TextTable speed_table(const ReportData& data) {
 }
 
 TextTable test_table(const ReportData& data) {
-  TextTable out{{"Variant", "Task", "Difference", "95 % interval", "Gained", "Lost", "p", "p (Holm)", "Verdict", "Could have seen"},
-                {false, false, true, true, true, true, true, true, false, true}, {}, {}};
+  TextTable out{{"Variant", "Task", "Difference", "95 % interval", "Gained", "Lost", "p", "p (Holm)", "Verdict", "Equivalence", "Could have seen"},
+                {false, false, true, true, true, true, true, true, false, false, true}, {}, {}};
   for (const auto& t : data.tests) {
     const bool bad = t.p_holm && *t.p_holm < 0.05 && t.worse();
     const auto show = [&](double d) { return t.share ? signed_points(d) : fmt::format("{}{}", d > 0 ? "+" : "", decimals(d)); };
     out.rows.push_back({data.variants[t.variant].label, clip_text(t.task, 40), t.difference ? show(*t.difference) : "",
                         t.interval ? show(t.interval->low) + " to " + show(t.interval->high) : "", count(t.gained), count(t.lost), t.p ? p_value(*t.p) : "",
-                        t.p_holm ? p_value(*t.p_holm) : "", verdict(t),
+                        t.p_holm ? p_value(*t.p_holm) : "", verdict(t), equivalence(t),
                         t.detectable && t.share ? fmt::format("{:.1f} pt", *t.detectable * 100) : ""});
     out.marked.push_back(bad);
   }
+  drop_column_of(out, "Equivalence", "");
   return out;
 }
 

@@ -70,6 +70,8 @@ TEST_F(CodeTasks, TheReferenceIsRunOnceForManyVariants) {
   options.max_new_tokens = 7;  // another setting is another result
   run();
   EXPECT_EQ(loads["reference"], 2);
+  tier = "unsandboxed";  // and so is another trust
+  EXPECT_EQ(run()["eval"]["comparison"][0]["details"]["cached"], false);
 }
 
 TEST_F(CodeTasks, ADamagedCacheIsComputedAgain) {

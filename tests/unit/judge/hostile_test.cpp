@@ -84,8 +84,6 @@ std::vector<Attack> python_channels() {
       {"reports that it cannot be judged", category::kException, forge + "def f(x):\n    import time\n    os.write(4, frame(b'Rx11:unsupported0:0:'))\n    time.sleep(100)\n"},
       {"malformed reply", "fail", forge + "def f(x):\n    os.write(4, frame(b'Rvl99999999999:'))\n    return 0\n"},
       {"deep reply", "fail", forge + "def f(x):\n    os.write(4, frame(b'Rv' + b'l1:' * 100000 + b'N'))\n    return 0\n"},
-      {"colliding hashes", "fail", forge + "def f(x):\n    items = b''.join(b'i%x;' % (i * (2 ** 61 - 1)) for i in range(200000))\n    os.write(4, frame(b'RvS200000:' + items))\n    import time\n    time.sleep(1000)\n"},
-      {"millions of sets", "fail", "import os\ndef f(x):\n    n = 20000000\n    os.write(4, (3 * n + 12).to_bytes(4, 'little') + b'Rvl%d:' % n)\n    for _ in range(2000): os.write(4, b'S0:' * (n // 2000))\n    import time\n    time.sleep(1000)\n"},
       {"closes the channel", "fail", "import os\nos.close(4)\nos.close(3)\ndef f(x):\n    return 6\n"},
       {"empty frame", "fail", "import os\ndef f(x):\n    os.write(4, b'\\0\\0\\0\\0')\n    return 6\n"},
       {"giant frame", "fail", "import os\ndef f(x):\n    os.write(4, b'\\xff\\xff\\xff\\xff')\n    return 6\n"},
@@ -111,6 +109,9 @@ std::vector<Attack> python_resources() {
       {"threads", "fail", "def f(x):\n    import threading\n    def spin():\n        while True: pass\n    while True: threading.Thread(target=spin).start()\n"},
       {"stops itself", category::kTime, "def f(x):\n    import os, signal\n    os.kill(os.getpid(), signal.SIGSTOP)\n    return x + x\n"},
       {"raises its limits", category::kTime, "def f(x):\n    import resource\n    for r in (resource.RLIMIT_CPU, resource.RLIMIT_AS):\n        try: resource.setrlimit(r, (-1, -1))\n        except Exception: pass\n    while True: pass\n"},
+      {"colliding hashes", "fail", "import os\nframe = lambda b: len(b).to_bytes(4, 'little') + b\n"
+       "def f(x):\n    items = b''.join(b'i%x;' % (i * (2 ** 61 - 1)) for i in range(200000))\n    os.write(4, frame(b'RvS200000:' + items))\n    import time\n    time.sleep(1000)\n"},
+      {"millions of sets", "fail", "import os\ndef f(x):\n    n = 20000000\n    os.write(4, (3 * n + 12).to_bytes(4, 'little') + b'Rvl%d:' % n)\n    for _ in range(2000): os.write(4, b'S0:' * (n // 2000))\n    import time\n    time.sleep(1000)\n"},
       {"fills /dev/shm", "pass", "def f(x):\n    n = 0\n    for folder in ('/dev/shm/', '/dev/'):\n        for i in range(8):\n            try:\n                with open(folder + str(i), 'wb') as o: n += o.write(b'z' * (60 << 20))\n            except OSError: pass\n    return x + x if n == 0 else None\n"},
       {"sleeps", category::kTime, "def f(x):\n    import time\n    time.sleep(1000)\n"},
       {"sleeps at load", category::kTime, "import time\ntime.sleep(1000)\n"},

@@ -160,8 +160,8 @@ TEST(Report, EquivalenceIsAClaimToo) {
     EXPECT_LE(*t.p_equivalent_holm, std::min(1.0, 14 * *t.p_equivalent));
   }
   const std::string text = Written(records).read("report.md");
-  EXPECT_NE(text.find("no significant difference; equivalent within 3.0 pt"), std::string::npos);
-  EXPECT_NE(text.find("equivalence not shown within 3.0 pt"), std::string::npos);
+  EXPECT_NE(text.find("| no significant difference | shown, p "), std::string::npos);
+  EXPECT_NE(text.find("| not shown, p 1.00 \\(±3 pt\\) |"), std::string::npos);
   EXPECT_NE(text.find("over all 14 claims"), std::string::npos);
   EXPECT_NE(text.find("## Problems gained and lost"), std::string::npos);
 }
