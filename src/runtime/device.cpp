@@ -1,11 +1,13 @@
 #include "teeny/runtime/device.h"
 
 #include <ATen/Parallel.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <dlfcn.h>
 
 #include <fstream>
 
 #include "teeny/core/error.h"
+#include "teeny/kernels/cuda.h"
 
 namespace teeny {
 namespace {
@@ -30,7 +32,9 @@ at::Device open_device(const Context& context) {
   const auto count = at::detail::getCUDAHooks().deviceCount();
   if (device.index() >= count) throw device_error("device", context.device, "does not exist: this machine has {} GPU(s); see `teeny doctor`", count);
   at::globalContext().setAllowTF32CuBLAS(false);
+  at::globalContext().setAllowFP16ReductionCuBLAS(false, true);
   at::globalContext().lazyInitDevice(at::kCUDA);
+  if (cuda::built()) cuda::set_device(device.index());
   return device;
 }
 
@@ -39,7 +43,15 @@ Json list_devices() {
   std::string problem;
   if (!open_cuda_library(&problem)) return devices;
   const auto& hooks = at::detail::getCUDAHooks();
-  for (int i = 0; i < hooks.deviceCount(); ++i) devices.push_back({{"name", "cuda:" + std::to_string(i)}});
+  for (int i = 0; i < hooks.deviceCount(); ++i) {
+    Json device = {{"name", "cuda:" + std::to_string(i)}};
+    if (cuda::built()) {
+      const auto facts = cuda::device_facts(i);
+      device["model"] = facts.name, device["memory_bytes"] = facts.memory_bytes, device["sm_count"] = facts.sm_count;
+      device["compute_capability"] = fmt::format("{}.{}", facts.major, facts.minor);
+    }
+    devices.push_back(device);
+  }
   return devices;
 }
 
@@ -51,6 +63,10 @@ uint64_t available_host_bytes() {
   return 0;
 }
 
-uint64_t peak_device_memory(at::Device) { return 0; }
+uint64_t peak_device_memory(at::Device device) {
+  if (!device.is_cuda()) return 0;
+  const auto stats = at::getDeviceAllocator(at::kCUDA)->getDeviceStats(device.index());
+  return uint64_t(stats.reserved_bytes[size_t(c10::CachingAllocator::StatType::AGGREGATE)].peak);
+}
 
 }  // namespace teeny

@@ -14,8 +14,8 @@ void rms_norm(const float* h, const float* weight, float eps, int64_t m, int64_t
 // h (m, H) f32 = row token[i] of the embedding, packed or (values, not null) f16 (V, H).
 void embed(const PackedView* packed, const void* values, const int32_t* token, int64_t m, int64_t H, float* h, cudaStream_t stream);
 
-// x (m, K) rounded to int8 as W8A8 runtimes do; per token, or with static scale (1) f32 and zero (1) f32 or null.
-void round_to_int8(const Activations& x, int64_t m, int64_t K, const float* scale, const float* zero, cudaStream_t stream);
+// out (m, K) = x rounded to int8 as W8A8 runtimes do; per token, or with static scale (1) f32 and zero (1) f32 or null. out may be x.
+void round_to_int8(const Activations& x, const Activations& out, int64_t m, int64_t K, const float* scale, const float* zero, cudaStream_t stream);
 
 // out (m, I) = silu(gate) * up; gate_up (m, ldg) f16 or f32: gate in columns 0 .. I, up in columns I .. 2 I.
 void silu_multiply(const void* gate_up, bool is_float, int64_t ldg, int64_t m, int64_t I, const Activations& out, cudaStream_t stream);

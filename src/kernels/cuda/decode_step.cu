@@ -109,11 +109,11 @@ __global__ void embed_kernel(const PackedView packed, const __half* values, cons
   if (column < H) h[int64_t(blockIdx.y) * H + column] = values ? __half2float(values[row * H + column]) : element(packed, row, column);
 }
 
-__global__ void __launch_bounds__(256) round_kernel(const Activations a, int64_t K, const float* scale, const float* zero) {
+__global__ void __launch_bounds__(256) round_kernel(const Activations a, const Activations out, int64_t K, const float* scale, const float* zero) {
   dependency_release();
   dependency_wait();
-  auto* x = static_cast<__half*>(a.data);
-  const auto at = [&](int64_t i) -> __half& { return x[activation_at(a, blockIdx.x, i)]; };
+  const auto* x = static_cast<const __half*>(a.data);
+  const auto at = [&](int64_t i) { return x[activation_at(a, blockIdx.x, i)]; };
   float s = scale ? *scale : 0, z = zero ? *zero : 0;
   if (!scale) {
     float largest = 0;
@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(256) round_kernel(const Activations a, int64_t
   if (s == 0) s = 1;
   for (int64_t i = threadIdx.x; i < K; i += 256) {
     const float q = fminf(fmaxf(rintf(__half2float(at(i)) / s + z), -128.0f), 127.0f);
-    at(i) = saturated_half((q - z) * s);
+    static_cast<__half*>(out.data)[activation_at(out, blockIdx.x, i)] = saturated_half((q - z) * s);
   }
 }
 
@@ -207,8 +207,8 @@ void embed(const PackedView* packed, const void* values, const int32_t* token, i
   launch(embed_kernel, {dim3(unsigned((H + 255) / 256), unsigned(m)), dim3(256), 0, stream, true}, packed ? *packed : PackedView{}, static_cast<const __half*>(values), token, H, h);
 }
 
-void round_to_int8(const Activations& x, int64_t m, int64_t K, const float* scale, const float* zero, cudaStream_t stream) {
-  launch(round_kernel, {dim3(unsigned(m)), dim3(256), 0, stream, true}, x, K, scale, zero);
+void round_to_int8(const Activations& x, const Activations& out, int64_t m, int64_t K, const float* scale, const float* zero, cudaStream_t stream) {
+  launch(round_kernel, {dim3(unsigned(m)), dim3(256), 0, stream, true}, x, out, K, scale, zero);
 }
 
 void silu_multiply(const void* gate_up, bool is_float, int64_t ldg, int64_t m, int64_t I, const Activations& out, cudaStream_t stream) {

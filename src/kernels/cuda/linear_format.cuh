@@ -34,7 +34,7 @@ class Format {
  private:
   static constexpr bool kSuper = Form >= int(ScaleForm::Super6);
   static constexpr int kUnit = Bits * (kSuper ? 512 : 256);  // code bytes
-  static constexpr int kSharedLimit = 227 << 10;
+  static constexpr int kSharedLimit = 225 << 10;  // of 227 KB; barriers are static
   template <auto Kernel>
   static void allow() {
     static const bool allowed = (allow_shared(Kernel, kSharedLimit), true);

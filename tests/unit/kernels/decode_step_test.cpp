@@ -151,7 +151,7 @@ TEST_F(DecodeStep, InputsAreRoundedToInt8) {
   for (const bool fixed : {false, true}) {
     auto x_d = on_device(x);
     const auto scale = on_device(std::vector<float>{0.03f}), zero = on_device(std::vector<float>{-7.0f});
-    cuda::round_to_int8({x_d.data(), ld, 0}, m, K, fixed ? scale.data<float>() : nullptr, fixed ? zero.data<float>() : nullptr, nullptr);
+    cuda::round_to_int8({x_d.data(), ld, 0}, {x_d.data(), ld, 0}, m, K, fixed ? scale.data<float>() : nullptr, fixed ? zero.data<float>() : nullptr, nullptr);
     const auto got = from_device<uint16_t>(x_d, x.size());
     for (int64_t t = 0; t < m; ++t) {
       float largest = 0;
