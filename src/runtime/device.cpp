@@ -35,7 +35,9 @@ at::Device open_device(const Context& context) {
   const auto count = at::detail::getCUDAHooks().deviceCount();
   if (device.index() >= count) throw device_error("device", context.device, "does not exist: this machine has {} GPU(s); see `teeny doctor`", count);
   at::globalContext().setAllowTF32CuBLAS(false);
+  at::globalContext().setAllowFP16ReductionCuBLAS(false, true);
   at::globalContext().lazyInitDevice(at::kCUDA);
+  if (cuda::built()) cuda::set_device(device.index());
   cuda_in_use = true;
   return device;
 }
@@ -56,7 +58,15 @@ Json list_devices() {
   std::string problem;
   if (!open_cuda_library(&problem)) return devices;
   const auto& hooks = at::detail::getCUDAHooks();
-  for (int i = 0; i < hooks.deviceCount(); ++i) devices.push_back({{"name", "cuda:" + std::to_string(i)}});
+  for (int i = 0; i < hooks.deviceCount(); ++i) {
+    Json device = {{"name", "cuda:" + std::to_string(i)}};
+    if (cuda::built()) {
+      const auto facts = cuda::device_facts(i);
+      device["model"] = facts.name, device["memory_bytes"] = facts.memory_bytes, device["sm_count"] = facts.sm_count;
+      device["compute_capability"] = fmt::format("{}.{}", facts.major, facts.minor);
+    }
+    devices.push_back(device);
+  }
   return devices;
 }
 

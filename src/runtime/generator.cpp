@@ -6,36 +6,13 @@
 #include <cmath>
 #include <limits>
 
+#include "runtime/sampling.h"
 #include "teeny/core/error.h"
 
 namespace teeny {
 namespace {
 
 constexpr uint64_t kSmallModelBytes = 512ull << 20;  // below this a core's own copy of the work beats sharing each matmul
-
-// Counter-based: the same number for (seed, prompt, step), whatever ran before (SplitMix64's finaliser).
-double uniform(uint64_t seed, uint64_t prompt, uint64_t step) {
-  uint64_t z = seed * 0x9e3779b97f4a7c15ull + prompt * 0xbf58476d1ce4e5b9ull + step * 0x94d049bb133111ebull + 0x632be59bd9b4e019ull;
-  for (int round = 0; round < 2; ++round) {
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    z ^= z >> 31;
-  }
-  return double(z >> 11) * 0x1p-53;
-}
-
-int32_t sample(const Tensor& logits, double temperature, double top_p, double u) {
-  auto [probability, order] = at::softmax(logits.to(at::kDouble) / temperature, 0).sort(0, /*descending=*/true);
-  const auto* p = probability.const_data_ptr<double>();
-  const auto* id = order.const_data_ptr<int64_t>();
-  int64_t kept = 0;
-  double mass = 0;
-  while (kept < probability.numel() && (kept == 0 || mass < top_p)) mass += p[kept++];
-  double at = u * mass;
-  for (int64_t i = 0; i < kept; ++i)
-    if ((at -= p[i]) < 0) return int32_t(id[i]);
-  return int32_t(id[kept - 1]);
-}
 
 }  // namespace
 
@@ -110,7 +87,7 @@ bool Generator::fill(Lane& lane, size_t s) {
 }
 
 int32_t Generator::choose(const Tensor& logits, const Slot& slot) const {
-  return sample(logits, params_.temperature, params_.top_p, uniform(params_.seed, params_.keys.empty() ? uint64_t(slot.prompt) : params_.keys[size_t(slot.prompt)], uint64_t(slot.step)));
+  return sample(logits, params_.temperature, params_.top_p, draw(params_.seed, params_.keys.empty() ? uint64_t(slot.prompt) : params_.keys[size_t(slot.prompt)], uint64_t(slot.step)));
 }
 
 void Generator::accept(Lane& lane, size_t s, int32_t token) {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <mutex>
 
+#include "runtime/cuda/model.h"
+#include "runtime/cuda/runner.h"
 #include "runtime/generator.h"
 #include "runtime/loaded_model.h"
 #include "runtime/session.h"
@@ -16,8 +18,8 @@ namespace {
 
 class LocalRunner : public Runner {
  public:
-  LocalRunner(std::unique_ptr<TensorSource> source, Context& context)
-      : source_(std::move(source)), model_(load_model(*source_, open_device(context), context)), tokenizer_(load_tokenizer(*source_)) {}
+  LocalRunner(std::unique_ptr<TensorSource> source, at::Device device, std::string why, Context& context)
+      : source_(std::move(source)), model_(load_model(*source_, device, context)), tokenizer_(load_tokenizer(*source_)), why_(std::move(why)) {}
 
   const ModelSpec& spec() const override { return model_.spec; }
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
@@ -54,7 +56,7 @@ class LocalRunner : public Runner {
   uint64_t decode_bytes() const override { return model_.decode_bytes(); }
   uint64_t macs_per_token() const override { return model_.macs_per_token(); }
   uint64_t weight_bytes_resident() const override { return model_.resident_bytes(); }
-  std::string weights_note() const override { return fmt::format("decoded once to {}", model_.dtype == at::kFloat ? "f32" : "bf16"); }
+  std::string weights_note() const override { return fmt::format("decoded once to {}{}", model_.dtype == at::kFloat ? "f32" : "bf16", why_.empty() ? "" : "; " + why_); }
   uint64_t peak_device_bytes() const override { return peak_device_memory(model_.device); }
 
  private:
@@ -73,12 +75,20 @@ class LocalRunner : public Runner {
   std::unique_ptr<TensorSource> source_;
   LoadedModel model_;
   std::shared_ptr<Tokenizer> tokenizer_;
+  std::string why_;  // why a GPU's own engine does not run this model; empty on the CPU
 };
 
 }  // namespace
 
 std::unique_ptr<Runner> load_runner(std::unique_ptr<TensorSource> source, Context& context) {
-  return std::make_unique<LocalRunner>(std::move(source), context);
+  const at::Device device = open_device(context);
+  std::string why;
+  if (device.is_cuda()) {
+    why = unsupported_reason(read_spec(*source), device);
+    if (why.empty()) return make_gpu_runner(std::move(source), device, context);
+    context.warn("gpu-engine", fmt::format("the GPU engine does not run this model ({}); libtorch does, more slowly", why));
+  }
+  return std::make_unique<LocalRunner>(std::move(source), device, why, context);
 }
 
 }  // namespace teeny

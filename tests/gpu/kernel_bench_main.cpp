@@ -29,7 +29,7 @@ const Format kFormats[] = {{"w4_g128", 4, 128, ScaleForm::Half, 8},   {"f16", 16
 const Shape kShapes[] = {{"qkv", 7168, 5120, Store::Float}, {"o", 5120, 5120, Store::Residual}, {"gate_up", 27648, 5120, Store::SiluPair}, {"down", 5120, 13824, Store::Residual}};
 
 struct Buffers {
-  Buffer x, out, partial, row;
+  Buffer x, act, out, partial, row;
 };
 
 double time_us(const std::vector<PackedView>& chain, const std::vector<Store>& stores, int m, Buffers& b) {
@@ -38,7 +38,7 @@ double time_us(const std::vector<PackedView>& chain, const std::vector<Store>& s
   graph.capture(stream, [&](cudaStream_t s) {
     for (size_t i = 0; i < chain.size(); ++i) {
       const auto& l = chain[i].layout;
-      packed_linear(chain[i], {b.x.data(), l.padded_columns(), m, nullptr, stores[i], b.out.data(), l.N, b.partial.data<float>()}, s);
+      packed_linear(chain[i], {{b.x.data(), 0, panel_rows(m)}, m, nullptr, stores[i], b.out.data<float>(), l.N, {b.act.data(), 0, panel_rows(m)}, b.partial.data<float>()}, s);
     }
   });
   for (int i = 0; i < 3; ++i) graph.launch(stream.get());
@@ -61,7 +61,7 @@ int main(int argc, char** argv) try {
   const double rate = read_bandwidth_gb_s(size_t(2) << 30);
   std::printf("%s: read %.0f GB/s\n", device_facts(0).name.c_str(), rate);
   Buffers b;
-  b.x = Buffer(size_t(256) * 14336 * 2), b.out = Buffer(size_t(256) * 152064 * 4), b.partial = Buffer(size_t(256) << 20), b.row = Buffer(1 << 20);
+  b.x = Buffer(size_t(384) * 14336 * 2), b.act = Buffer(size_t(384) * 14336 * 2), b.out = Buffer(size_t(256) * 152064 * 4), b.partial = Buffer(size_t(256) << 20), b.row = Buffer(1 << 20);
   b.x.fill(0x2c), b.out.fill(0), b.row.fill(0);
   for (const auto& f : kFormats) {
     if (!only.empty() && only.find(f.name) == std::string::npos) continue;
@@ -74,7 +74,7 @@ int main(int argc, char** argv) try {
         data[i].emplace_back(layouts[i].bytes());
         fill_with_random_bytes(data[i].back().data(), layouts[i].bytes() / 4 * 4, uint32_t(c));
       }
-    for (const int m : quick ? std::vector<int>{1} : std::vector<int>{1, 4, 8, 16, 32, 64, 128, 164}) {
+    for (const int m : quick ? std::vector<int>{1} : std::vector<int>{1, 2, 4, 8, 16, 32, 64, 128, 164}) {
       std::printf("%-9s m=%-3d", f.name, m);
       std::vector<PackedView> all;
       std::vector<Store> all_stores;

@@ -8,17 +8,17 @@
 
 namespace teeny::cuda {
 
-// x (m, ldx) f16 = h * rsqrt(mean(h^2) + eps) * weight, h (m, H) f32, weight (H) f32.
-void rms_norm(const float* h, const float* weight, float eps, int64_t m, int64_t H, void* x, int64_t ldx, cudaStream_t stream);
+// x (m, H) = h * rsqrt(mean(h^2) + eps) * weight, h (m, H) f32, weight (H) f32.
+void rms_norm(const float* h, const float* weight, float eps, int64_t m, int64_t H, const Activations& x, cudaStream_t stream);
 
 // h (m, H) f32 = row token[i] of the embedding, packed or (values, not null) f16 (V, H).
 void embed(const PackedView* packed, const void* values, const int32_t* token, int64_t m, int64_t H, float* h, cudaStream_t stream);
 
-// x (m, ldx) f16 rounded to int8 as W8A8 runtimes do; per token, or with static scale (1) f32 and zero (1) f32 or null.
-void round_to_int8(void* x, int64_t ldx, int64_t m, int64_t K, const float* scale, const float* zero, cudaStream_t stream);
+// out (m, K) = x rounded to int8 as W8A8 runtimes do; per token, or with static scale (1) f32 and zero (1) f32 or null. out may be x.
+void round_to_int8(const Activations& x, const Activations& out, int64_t m, int64_t K, const float* scale, const float* zero, cudaStream_t stream);
 
-// out (m, ldo) f16 = silu(gate) * up; gate_up (m, ldg) f16 or f32: gate in columns 0 .. I, up in columns I .. 2 I.
-void silu_multiply(const void* gate_up, bool is_float, int64_t ldg, int64_t m, int64_t I, void* out, int64_t ldo, cudaStream_t stream);
+// out (m, I) = silu(gate) * up; gate_up (m, ldg) f16 or f32: gate in columns 0 .. I, up in columns I .. 2 I.
+void silu_multiply(const void* gate_up, bool is_float, int64_t ldg, int64_t m, int64_t I, const Activations& out, cudaStream_t stream);
 
 struct HeadShape {
   int heads = 0, kv = 0, D = 0;
@@ -37,10 +37,10 @@ struct Cache {
   int64_t capacity = 0;
 };
 // One new token for each of m sequences: qkv (m, ld) f32 holds q, k, v. Norms and rotates q and k at position[i], appends k
-// and v to slot[i], attends to positions 0 .. position[i]; x (m, ldx) f16. Work is split over the sequence in `splits`
+// and v to slot[i], attends to positions 0 .. position[i]; x (m, heads * D). Work is split over the sequence in `splits`
 // pieces; scratch: attend_scratch_bytes(), zeroed once.
 void attend(const HeadShape& shape, const float* qkv, int64_t ld, const int32_t* position, const int32_t* slot, int m, const Cache& cache, int splits, void* scratch,
-            void* x, int64_t ldx, cudaStream_t stream);
+            const Activations& x, cudaStream_t stream);
 size_t attend_scratch_bytes(int heads, int kv, int D, int m, int splits);
 
 // Many tokens at once (prefill): qkv (T, ld) f16. q (T, heads * D) f16 gets the rotated q; k and v go to row[i] of the cache.

@@ -2,8 +2,8 @@
 //
 // Layout. Rows are cut into tiles of 16, columns into halves of 64: a half of a tile is what a warp multiplies in four
 // m16n8k16 steps. A half holds its codes as bit planes (4, 2, 1 or 8 bits of every code, or f16 values), each plane in
-// the order in which the 32 lanes load it; 2 halves (4 for the super-block forms) and their scales make a unit, the units
-// of a tile follow each other along K, the tiles along N. So a tile is one stream of bytes.
+// the order in which the 32 lanes load it; 2 halves (4 for the super-block forms) and their scales make a unit. Tiles come
+// in blocks of 8 (rows are padded to 128). In memory: block, unit, then half, tile, codes; then tile, scales.
 //   lane = 4 g + t holds rows g, g + 8 and, of step s (16 columns), columns 16 s + 2 t, + 1, + 8, + 9.
 // Codes reach the matrix unit as f16 subnormals (code * 2^-24, exact), sums are f32, scales are applied to sums in f32.
 #pragma once
@@ -36,8 +36,10 @@ struct PackedLayout {
   constexpr int unit_columns() const { return super() ? 256 : 128; }
   constexpr int64_t units() const { return (K + unit_columns() - 1) / unit_columns(); }
   constexpr int64_t padded_columns() const { return units() * unit_columns(); }
-  constexpr int64_t tiles() const { return (N + 15) / 16; }
-  constexpr int code_bytes() const { return unit_columns() * bits * 2; }  // of a unit: 16 rows
+  constexpr int64_t tiles() const { return (N + 127) / 128 * 8; }
+  constexpr int halves() const { return unit_columns() / 64; }
+  constexpr int half_bytes() const { return bits * 128; }       // codes of a tile
+  constexpr int code_bytes() const { return halves() * half_bytes(); }
   constexpr int scale_bytes() const {                                     // of a unit
     switch (form) {
       case ScaleForm::None:
@@ -78,25 +80,36 @@ struct CodeSource {
   int source_subs = 0;               // S of the source: 8 or 16
 };
 // Rows `tile0 * 16 ..` of `out` get the N rows of the source: every `tile_stride`-th tile from tile0 on, so that two
-// weights can be interleaved tile by tile.
+// weights can be interleaved tile by tile. What is not written (padding) must be 0: clear `out` first.
 void pack_weight(const PackedLayout& layout, const CodeSource& source, uint8_t* out, int64_t tile0, int64_t tile_stride, cudaStream_t stream);
 
 enum class Store : int {
-  Float,     // out f32 (m, ld): y
-  Residual,  // out f32 (m, ld): out + y
-  SiluPair,  // tiles alternate gate, up; out f16 (m, ld): silu(gate) * up, N / 2 columns
+  Float,     // out: y
+  Residual,  // out f32: out + y
+  SiluPair,  // tiles alternate gate, up; out16: silu(gate) * up, N / 2 columns
 };
+// What products read: f16 values of m tokens. For packed products they lie in panels of 64 columns, (K / 64, rows, 64), the
+// 16-byte pieces of a row swizzled (piece p of token n at p ^ (n & 7)), so that a panel is one copy into shared memory.
+// rows = 0: plain rows of `ld` values, for everything else.
+struct Activations {
+  void* data = nullptr;
+  int64_t ld = 0;
+  int rows = 0;
+  static constexpr size_t panel_bytes(int64_t padded_columns, int rows) { return size_t(padded_columns) * size_t(rows) * 2; }
+};
+// Rows that panels for m tokens must have: whole token tiles of the kernel that multiplies them.
+constexpr int panel_rows(int m) { return m <= 8 ? 8 : m <= 16 ? 16 : m <= 64 ? 64 : m <= 128 ? 128 : (m + 191) / 192 * 192; }
 struct LinearCall {
-  const void* x = nullptr;      // (m, ldx) f16; columns K .. padded_columns() of every row are 0
-  int64_t ldx = 0;
+  Activations x;                // panels with panel_rows(m) rows; columns K .. padded_columns() are 0
   int m = 1;                    // any; at most kMaxTokens a call
   const float* bias = nullptr;  // (N) or null
   Store store = Store::Float;
-  void* out = nullptr;
+  float* out = nullptr;         // (m, ldo)
   int64_t ldo = 0;
+  Activations out16;
   float* partial = nullptr;     // (kMaxPieces, m, N) f32 for sums of pieces of K; null: K is not split, which is slower
 };
-inline constexpr int kMaxTokens = 256, kMaxPieces = 16;
+inline constexpr int kMaxTokens = 384, kMaxPieces = 16;
 
 // y = x W^T (+ bias). One order of summation for a given m: the same call gives the same bits.
 void packed_linear(const PackedView& weight, const LinearCall& call, cudaStream_t stream);

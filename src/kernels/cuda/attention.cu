@@ -21,8 +21,7 @@ struct AttendCall {
   int splits;
   float* parts;          // (m, kv, splits, G, D + 2): sums, then largest score and sum of weights
   unsigned int* arrived; // (m, kv)
-  __half* x;
-  int64_t ldx;
+  Activations x;
 };
 
 // Norm and rotation of one head vector of D f32 in shared memory, by one warp.
@@ -190,7 +189,7 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(const AttendCall c) {
       value += outputs[(k * G + h) * D + i] * shrink;
     }
     if (pieces == 1) {
-      c.x[row * c.ldx + (kv_head * G + h) * D + i] = saturated_half(value / total);
+      static_cast<__half*>(c.x.data)[activation_at(c.x, row, (kv_head * G + h) * D + i)] = saturated_half(value / total);
     } else {
       float* part = parts + (split * G + h) * (D + 2);
       part[i] = value;
@@ -216,7 +215,7 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(const AttendCall c) {
       total += __ldcg(part + D + 1) * shrink;
       value += __ldcg(part + i) * shrink;
     }
-    c.x[row * c.ldx + (kv_head * G + h) * D + i] = saturated_half(value / total);
+    static_cast<__half*>(c.x.data)[activation_at(c.x, row, (kv_head * G + h) * D + i)] = saturated_half(value / total);
   }
 }
 
@@ -265,9 +264,9 @@ bool attention_supports(int heads, int kv, int D) { return (D == 64 || D == 96 |
 size_t attend_scratch_bytes(int heads, int kv, int D, int m, int splits) { return parts_floats(heads, D, m, splits) * 4 + size_t(m) * size_t(kv) * 4; }
 
 void attend(const HeadShape& shape, const float* qkv, int64_t ld, const int32_t* position, const int32_t* slot, int m, const Cache& cache, int splits, void* scratch,
-            void* x, int64_t ldx, cudaStream_t stream) {
+            const Activations& x, cudaStream_t stream) {
   float* parts = static_cast<float*>(scratch);
-  const AttendCall call{shape, qkv, ld, position, slot, cache, splits, parts, reinterpret_cast<unsigned int*>(parts + parts_floats(shape.heads, shape.D, m, splits)), static_cast<__half*>(x), ldx};
+  const AttendCall call{shape, qkv, ld, position, slot, cache, splits, parts, reinterpret_cast<unsigned int*>(parts + parts_floats(shape.heads, shape.D, m, splits)), x};
   switch (shape.D) {
     case 64: return attend_with<2>(call, m, stream);
     case 96: return attend_with<3>(call, m, stream);

@@ -22,10 +22,11 @@ __device__ float block_sum(float v) {
   return sum;
 }
 
-__global__ void __launch_bounds__(kNormThreads) norm_kernel(const float* h, const float* weight, float eps, int H, __half* x, int64_t ldx) {
+__global__ void __launch_bounds__(kNormThreads) norm_kernel(const float* h, const float* weight, float eps, int H, const Activations x) {
   dependency_release();
   dependency_wait();
-  h += int64_t(blockIdx.x) * H, x += int64_t(blockIdx.x) * ldx;
+  h += int64_t(blockIdx.x) * H;
+  auto* out16 = static_cast<__half*>(x.data);
   float sum = 0;
   constexpr int kKeep = 4;  // of the first 4 x 4 x 512 columns
   float4 kept[kKeep];
@@ -44,9 +45,9 @@ __global__ void __launch_bounds__(kNormThreads) norm_kernel(const float* h, cons
     const float4 g = *reinterpret_cast<const float4*>(weight + at);
     __half out[4] = {saturated_half(kept[i].x * scale * g.x), saturated_half(kept[i].y * scale * g.y), saturated_half(kept[i].z * scale * g.z),
                      saturated_half(kept[i].w * scale * g.w)};
-    *reinterpret_cast<uint2*>(x + at) = *reinterpret_cast<const uint2*>(out);
+    *reinterpret_cast<uint2*>(out16 + activation_at(x, blockIdx.x, at)) = *reinterpret_cast<const uint2*>(out);
   }
-  for (int at = kKeep * kNormThreads * 4 + int(threadIdx.x); at < H; at += kNormThreads) x[at] = saturated_half(h[at] * scale * weight[at]);
+  for (int at = kKeep * kNormThreads * 4 + int(threadIdx.x); at < H; at += kNormThreads) out16[activation_at(x, blockIdx.x, at)] = saturated_half(h[at] * scale * weight[at]);
 }
 
 // One weight of a packed matrix, read the plain way.
@@ -55,8 +56,9 @@ __device__ float element(const PackedView& w, int64_t row, int64_t column) {
   const int64_t unit = column / l.unit_columns();
   const int in_unit = int(column % l.unit_columns()), half = in_unit / 64, s = in_unit % 64 / 16, c = in_unit % 16, r = int(row % 16);
   const int lane = (r & 7) * 4 + (c & 7) / 2, i = (r >> 3) + 2 * (c >> 3), e = c & 1;
-  const uint8_t* base = w.data + (row / 16 * l.units() + unit) * l.unit_bytes();
-  const uint8_t* at = base + half * l.bits * 128;
+  const int64_t tile = row / 16;
+  const uint8_t* base = w.data + (tile / 8 * l.units() + unit) * 8 * l.unit_bytes();
+  const uint8_t* at = base + (half * 8 + tile % 8) * l.half_bytes();
   if (l.bits == 16) return half_bits(reinterpret_cast<const uint16_t*>(at + s * 512 + lane * 16)[2 * i + e]) * w.factor;
   int code = 0;
   if (l.bits == 8) {
@@ -73,7 +75,7 @@ __device__ float element(const PackedView& w, int64_t row, int64_t column) {
     }
     if (l.bits == 3 || l.bits == 5) code |= int((reinterpret_cast<const uint32_t*>(at)[lane] >> (4 * s + i + 16 * e)) & 1) << shift;
   }
-  const uint8_t* scales = base + l.code_bytes();
+  const uint8_t* scales = base + 8 * l.code_bytes() + tile % 8 * l.scale_bytes();
   float scale = 1, min = 0, zero = float(l.zero);
   const auto* halves = reinterpret_cast<const uint16_t*>(scales);
   const int groups = 128 / l.group, g = in_unit / l.group;
@@ -107,14 +109,15 @@ __global__ void embed_kernel(const PackedView packed, const __half* values, cons
   if (column < H) h[int64_t(blockIdx.y) * H + column] = values ? __half2float(values[row * H + column]) : element(packed, row, column);
 }
 
-__global__ void __launch_bounds__(256) round_kernel(__half* x, int64_t ldx, int64_t K, const float* scale, const float* zero) {
+__global__ void __launch_bounds__(256) round_kernel(const Activations a, const Activations out, int64_t K, const float* scale, const float* zero) {
   dependency_release();
   dependency_wait();
-  x += int64_t(blockIdx.x) * ldx;
+  const auto* x = static_cast<const __half*>(a.data);
+  const auto at = [&](int64_t i) { return x[activation_at(a, blockIdx.x, i)]; };
   float s = scale ? *scale : 0, z = zero ? *zero : 0;
   if (!scale) {
     float largest = 0;
-    for (int64_t i = threadIdx.x; i < K; i += 256) largest = fmaxf(largest, fabsf(__half2float(x[i])));
+    for (int64_t i = threadIdx.x; i < K; i += 256) largest = fmaxf(largest, fabsf(__half2float(at(i))));
     __shared__ float parts[8];
 #pragma unroll
     for (int d = 16; d > 0; d >>= 1) largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, d));
@@ -125,19 +128,19 @@ __global__ void __launch_bounds__(256) round_kernel(__half* x, int64_t ldx, int6
   }
   if (s == 0) s = 1;
   for (int64_t i = threadIdx.x; i < K; i += 256) {
-    const float q = fminf(fmaxf(rintf(__half2float(x[i]) / s + z), -128.0f), 127.0f);
-    x[i] = saturated_half((q - z) * s);
+    const float q = fminf(fmaxf(rintf(__half2float(at(i)) / s + z), -128.0f), 127.0f);
+    static_cast<__half*>(out.data)[activation_at(out, blockIdx.x, i)] = saturated_half((q - z) * s);
   }
 }
 
 template <class T>
-__global__ void silu_kernel(const T* gate_up, int64_t ldg, int64_t I, __half* out, int64_t ldo) {
+__global__ void silu_kernel(const T* gate_up, int64_t ldg, int64_t I, const Activations out) {
   dependency_release();
   dependency_wait();
   const int64_t column = int64_t(blockIdx.x) * blockDim.x + threadIdx.x, n = blockIdx.y;
   if (column >= I) return;
   const float gate = float(gate_up[n * ldg + column]), up = float(gate_up[n * ldg + I + column]);
-  out[n * ldo + column] = saturated_half(silu(gate) * up);
+  static_cast<__half*>(out.data)[activation_at(out, int(n), column)] = saturated_half(silu(gate) * up);
 }
 
 // (value, index) with the larger value, of equals the lower index, as one number that compares so.
@@ -195,23 +198,23 @@ __global__ void __launch_bounds__(kPickThreads) pick_kernel(const float* logits,
 
 }  // namespace
 
-void rms_norm(const float* h, const float* weight, float eps, int64_t m, int64_t H, void* x, int64_t ldx, cudaStream_t stream) {
+void rms_norm(const float* h, const float* weight, float eps, int64_t m, int64_t H, const Activations& x, cudaStream_t stream) {
   if (H % 4 != 0) refuse("hidden size is no multiple of 4");
-  launch(norm_kernel, {dim3(unsigned(m)), dim3(kNormThreads), 0, stream, true}, h, weight, eps, int(H), static_cast<__half*>(x), ldx);
+  launch(norm_kernel, {dim3(unsigned(m)), dim3(kNormThreads), 0, stream, true}, h, weight, eps, int(H), x);
 }
 
 void embed(const PackedView* packed, const void* values, const int32_t* token, int64_t m, int64_t H, float* h, cudaStream_t stream) {
   launch(embed_kernel, {dim3(unsigned((H + 255) / 256), unsigned(m)), dim3(256), 0, stream, true}, packed ? *packed : PackedView{}, static_cast<const __half*>(values), token, H, h);
 }
 
-void round_to_int8(void* x, int64_t ldx, int64_t m, int64_t K, const float* scale, const float* zero, cudaStream_t stream) {
-  launch(round_kernel, {dim3(unsigned(m)), dim3(256), 0, stream, true}, static_cast<__half*>(x), ldx, K, scale, zero);
+void round_to_int8(const Activations& x, const Activations& out, int64_t m, int64_t K, const float* scale, const float* zero, cudaStream_t stream) {
+  launch(round_kernel, {dim3(unsigned(m)), dim3(256), 0, stream, true}, x, out, K, scale, zero);
 }
 
-void silu_multiply(const void* gate_up, bool is_float, int64_t ldg, int64_t m, int64_t I, void* out, int64_t ldo, cudaStream_t stream) {
+void silu_multiply(const void* gate_up, bool is_float, int64_t ldg, int64_t m, int64_t I, const Activations& out, cudaStream_t stream) {
   const LaunchShape shape{dim3(unsigned((I + 255) / 256), unsigned(m)), dim3(256), 0, stream, true};
-  if (is_float) launch(silu_kernel<float>, shape, static_cast<const float*>(gate_up), ldg, I, static_cast<__half*>(out), ldo);
-  else launch(silu_kernel<__half>, shape, static_cast<const __half*>(gate_up), ldg, I, static_cast<__half*>(out), ldo);
+  if (is_float) launch(silu_kernel<float>, shape, static_cast<const float*>(gate_up), ldg, I, out);
+  else launch(silu_kernel<__half>, shape, static_cast<const __half*>(gate_up), ldg, I, out);
 }
 
 void pick_greedy(const float* logits, int64_t V, int m, int32_t* next, int32_t* position, int32_t* history, int32_t* step, void* scratch, cudaStream_t stream) {

@@ -225,15 +225,77 @@ struct UnitScales<int(ScaleForm::SuperN4)> {  // 16 bytes a row: sc | mn << 4; t
 
 inline constexpr float kCodeUnit = 16777216.0f;  // codes reach the sums as code * 2^-24
 
-__device__ __forceinline__ uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
-// 16 bytes of a weight: read once, so L2 keeps other things.
-__device__ __forceinline__ void copy_once(uint32_t to, const void* from, uint64_t policy) {
-  asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "l"(policy) : "memory");
+// What kernels need of a layout, worked out once on the host.
+struct TileShape {
+  int units, unit_bytes, scale_bytes, tiles;
+  int group_steps;  // steps of 16 columns that share a scale: 8, 4, 2, 1; 0: one scale a row, or none
+};
+inline TileShape tile_shape(const PackedLayout& l) {
+  return {int(l.units()), l.unit_bytes(), l.scale_bytes(), int(l.tiles()), l.form == ScaleForm::Row || l.form == ScaleForm::None ? 0 : l.group / 16};
 }
-__device__ __forceinline__ uint64_t read_once_policy() {
+
+// Where (token, column) of activations lies.
+__device__ __forceinline__ int64_t activation_at(const Activations& a, int token, int64_t column) {
+  if (a.rows == 0) return token * a.ld + column;
+  return (column >> 6) * (a.rows * 64) + token * 64 + (((int(column) >> 3) ^ token) & 7) * 8 + (int(column) & 7);
+}
+
+__device__ __forceinline__ uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
+__device__ __forceinline__ uint64_t read_once_policy() {  // L2 keeps other things
   uint64_t policy;
   asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
   return policy;
+}
+
+// Copies into shared memory that end on a barrier (Hopper and later), or in groups of cp.async (before).
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+inline constexpr bool kBulkCopies = true;
+#else
+inline constexpr bool kBulkCopies = false;
+#endif
+__device__ __forceinline__ void barrier_init(uint32_t barrier, int count) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
+#endif
+}
+__device__ __forceinline__ void barriers_visible() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void barrier_expect(uint32_t barrier, int bytes) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+#endif
+}
+__device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+#endif
+}
+__device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t parity) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile(
+      "{\n.reg .pred done;\nagain:\nmbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n@done bra ready;\nbra again;\nready:\n}" ::"r"(barrier), "r"(parity)
+      : "memory");
+#endif
+}
+__device__ __forceinline__ void bulk_copy(uint32_t to, const void* from, int bytes, uint32_t barrier, uint64_t policy) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::"r"(to), "l"(from), "r"(bytes), "r"(barrier),
+               "l"(policy)
+               : "memory");
+#endif
+}
+__device__ __forceinline__ void bulk_copy(uint32_t to, const void* from, int bytes, uint32_t barrier) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from), "r"(bytes), "r"(barrier) : "memory");
+#endif
+}
+// `bytes` by the threads first, first + stride, ... of those that share the copy, 16 bytes each.
+__device__ __forceinline__ void copy_pieces(uint32_t to, const void* from, int bytes, int first, int stride) {
+  for (int at = first * 16; at < bytes; at += stride * 16)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to + at), "l"(static_cast<const uint8_t*>(from) + at) : "memory");
 }
 __device__ __forceinline__ void copies_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int N>

@@ -20,7 +20,7 @@ struct PackCall {
   PackedLayout layout;
   CodeSource source;
   uint8_t* out;
-  int64_t tile0, tile_stride;
+  int64_t tile0, tile_stride, tiles;
 };
 
 __device__ uint32_t code_at(const PackCall& c, int64_t row, int64_t column) {
@@ -36,9 +36,10 @@ __global__ void pack_codes(const PackCall c) {
   const int64_t thread = int64_t(blockIdx.x) * blockDim.x + threadIdx.x, half = thread >> 5;
   const int lane = int(thread & 31), halves = l.unit_columns() / 64;
   const int64_t all_halves = l.units() * halves, tile = half / all_halves, in_tile = half % all_halves;
-  if (tile >= l.tiles()) return;
+  if (tile >= c.tiles) return;
   const int64_t unit = in_tile / halves, column0 = in_tile * 64 + 2 * (lane & 3);
-  uint8_t* out = c.out + ((c.tile0 + tile * c.tile_stride) * l.units() + unit) * l.unit_bytes() + (in_tile % halves) * int64_t(l.bits) * 128;
+  const int64_t to = c.tile0 + tile * c.tile_stride;
+  uint8_t* out = c.out + (to / 8 * l.units() + unit) * 8 * l.unit_bytes() + (in_tile % halves * 8 + to % 8) * l.half_bytes();
   const auto row_of = [&](int i) { return tile * 16 + (lane >> 2) + 8 * (i & 1); };
   const auto column_of = [&](int s, int i, int e) { return column0 + 16 * s + 8 * (i >> 1) + e; };
   if (l.bits == 16) {
@@ -85,8 +86,9 @@ __global__ void pack_scales(const PackCall c) {
   const int64_t thread = int64_t(blockIdx.x) * blockDim.x + threadIdx.x, unit_index = thread >> 4;
   const int r = int(thread & 15);
   const int64_t tile = unit_index / l.units(), unit = unit_index % l.units(), row = tile * 16 + r;
-  if (tile >= l.tiles()) return;
-  uint8_t* out = c.out + ((c.tile0 + tile * c.tile_stride) * l.units() + unit) * l.unit_bytes() + l.code_bytes();
+  if (tile >= c.tiles) return;
+  const int64_t to = c.tile0 + tile * c.tile_stride;
+  uint8_t* out = c.out + (to / 8 * l.units() + unit) * 8 * l.unit_bytes() + 8 * l.code_bytes() + to % 8 * l.scale_bytes();
   const bool real = row < l.N;
   if (!l.super()) {
     const int groups = 128 / l.group;
@@ -133,9 +135,9 @@ __global__ void __launch_bounds__(256) sum_pieces(const PackedView w, const Line
   };
   if (c.store == Store::SiluPair) {
     const int64_t gate = column / 16 * 32 + column % 16;
-    store_pair(c, n, column, total(gate), total(gate + 16));
+    store_pair(c, int(n), column, total(gate), total(gate + 16));
   } else {
-    store_one(c, n, column, total(column));
+    store_one(c, int(n), column, total(column));
   }
 }
 
@@ -173,8 +175,9 @@ void add_pieces(const PackedView& w, const LinearCall& c, int pieces, float unit
 void pack_weight(const PackedLayout& layout, const CodeSource& source, uint8_t* out, int64_t tile0, int64_t tile_stride, cudaStream_t stream) {
   kernels_of(layout);
   if (layout.form >= ScaleForm::Half && !layout.super() && layout.group != 16 && layout.group != 32 && layout.group != 64 && layout.group != 128) refuse("group size has no kernel");
-  const PackCall call{layout, source, out, tile0, tile_stride};
-  const int64_t lanes = layout.tiles() * layout.padded_columns() / 64 * 32, rows = layout.tiles() * layout.units() * 16;
+  const int64_t tiles = (layout.N + 15) / 16;
+  const PackCall call{layout, source, out, tile0, tile_stride, tiles};
+  const int64_t lanes = tiles * layout.padded_columns() / 64 * 32, rows = tiles * layout.units() * 16;
   launch(pack_codes, {dim3(unsigned((lanes + 255) / 256)), dim3(256), 0, stream, false}, call);
   if (layout.scale_bytes() > 0) launch(pack_scales, {dim3(unsigned((rows + 255) / 256)), dim3(256), 0, stream, false}, call);
 }

@@ -22,19 +22,19 @@ class Format {
       else if (c.m <= 128) wide<128>(w, c, stream);
       else wide<192>(w, c, stream);
     } else {
-      if (c.m <= 32) tile<4>(w, c, stream);
+      if (c.m <= 16) tile<2>(w, c, stream);
       else tile<8>(w, c, stream);
     }
   }
   static void unpack(const PackedView& w, const UnpackCall& c, cudaStream_t stream) {
     const int64_t warps = c.tiles * w.layout.units();
-    if (warps > 0) launch(linear_unpack<Bits, Form>, {dim3(unsigned((warps + 7) / 8)), dim3(256), 0, stream, false}, w, c);
+    if (warps > 0) launch(linear_unpack<Bits, Form>, {dim3(unsigned((warps + 7) / 8)), dim3(256), 0, stream, false}, w, c, tile_shape(w.layout));
   }
 
  private:
   static constexpr bool kSuper = Form >= int(ScaleForm::Super6);
   static constexpr int kUnit = Bits * (kSuper ? 512 : 256);  // code bytes
-  static constexpr int kSharedLimit = 227 << 10;
+  static constexpr int kSharedLimit = 225 << 10;  // of 227 KB; barriers are static
   template <auto Kernel>
   static void allow() {
     static const bool allowed = (allow_shared(Kernel, kSharedLimit), true);
@@ -43,39 +43,35 @@ class Format {
 
   template <int NT, int RT>
   static void small(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
-    constexpr int kWarps = kUnit > 1024 ? 4 : 8, kStages = std::clamp(8192 / kUnit / RT, 2, 5);
+    constexpr int kWarps = kUnit > 1024 ? 4 : 8, kStages = std::clamp(8192 / kUnit / RT, 2, 5), kHalves = kSuper ? 4 : 2;
     constexpr auto kernel = linear_small<Bits, Form, NT, RT, kWarps, kStages>;
     allow<kernel>();
-    const size_t ring = size_t(kWarps * kStages) * size_t(RT * w.layout.unit_bytes() + c.m * kInputRow<Form>), sums = size_t(kWarps) * RT * 16 * 8 * NT * 4;
-    launch(kernel, {dim3(unsigned((w.layout.tiles() + RT - 1) / RT)), dim3(kWarps * 32), std::max(ring, sums), stream, true}, w, c);
+    const size_t ring = size_t(kWarps * kStages) * size_t(RT * w.layout.unit_bytes() + kHalves * c.m * 128), sums = size_t(kWarps) * RT * 16 * 8 * NT * 4;
+    const int64_t tiles = (w.layout.N + 15) / 16;
+    launch(kernel, {dim3(unsigned((tiles + RT - 1) / RT)), dim3(kWarps * 32), std::max(ring, sums), stream, true}, w, c, tile_shape(w.layout));
+  }
+  // A grid of token tiles, blocks of 8 tiles and pieces of K; then the sum of the pieces.
+  template <auto Kernel>
+  static void blocks(const PackedView& w, const LinearCall& c, int tokens, int threads, int bytes, int resident, float unit, cudaStream_t stream) {
+    allow<Kernel>();
+    const int token_tiles = (c.m + tokens - 1) / tokens, row_blocks = int(w.layout.tiles() / 8), units = int(w.layout.units());
+    const int pieces = pieces_of_k(token_tiles * row_blocks, resident * multiprocessors(), units, c.partial != nullptr), units_a_piece = (units + pieces - 1) / pieces;
+    const int used = (units + units_a_piece - 1) / units_a_piece;
+    launch(Kernel, {dim3(unsigned(token_tiles), unsigned(row_blocks), unsigned(used)), dim3(unsigned(threads)), size_t(bytes), stream, true}, w, c, tile_shape(w.layout), units_a_piece);
+    if (used > 1) add_pieces(w, c, used, unit, stream);
   }
   template <int N>
   static void wide(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
-    const auto& l = w.layout;
-    constexpr int kStages = N <= 64 ? (Bits == 16 ? 4 : 6) : Bits == 16 ? 4 : 5;
-    constexpr auto kernel = linear_wide<Bits, Form, N, kStages>;
-    allow<kernel>();
-    const int stage = (N * 128 + kWideTiles * (Half64<Bits>::kBytes + l.scale_bytes()) + 1023) / 1024 * 1024;
-    const int sums = N * (kWideTiles * 16 + 4) * 4, bytes = std::max(kStages * stage, sums);
-    const int token_tiles = (c.m + N - 1) / N, row_blocks = int((l.tiles() + kWideTiles - 1) / kWideTiles), units = int(l.units());
-    const int resident = bytes * 2 <= kSharedLimit && N <= 64 ? 2 : 1;
-    const int pieces = pieces_of_k(token_tiles * row_blocks, resident * multiprocessors(), units, c.partial != nullptr), units_a_piece = (units + pieces - 1) / pieces;
-    const int used = (units + units_a_piece - 1) / units_a_piece;
-    launch(kernel, {dim3(unsigned(token_tiles), unsigned(row_blocks), unsigned(used)), dim3(kWideThreads), size_t(bytes), stream, true}, w, c, units_a_piece);
-    if (used > 1) add_pieces(w, c, used, 1.0f, stream);
+    constexpr int kStages = Bits == 16 ? (N <= 64 ? 4 : 5) : N <= 64 ? 7 : N <= 128 ? 7 : 5;
+    const int stage = (N * 128 + 8 * (Half64<Bits>::kBytes + w.layout.scale_bytes()) + 1023) / 1024 * 1024, sums = N * (128 + 4) * 4;
+    const int bytes = 1024 + std::max(kStages * stage, sums);
+    blocks<linear_wide<Bits, Form, N, kStages>>(w, c, N, kWideThreads, bytes, bytes * 2 <= kSharedLimit && N <= 64 ? 2 : 1, 1.0f, stream);
   }
   template <int NT>
   static void tile(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
-    const auto& l = w.layout;
     constexpr int kStages = kUnit <= 1024 ? 3 : 2;
-    constexpr auto kernel = linear_tile<Bits, Form, NT, kStages>;
-    allow<kernel>();
-    const int tokens = 8 * NT, stage = kTilesABlock * l.unit_bytes() + tokens * (l.unit_columns() + 8) * 2;
-    const int token_tiles = (c.m + tokens - 1) / tokens, row_blocks = int((l.tiles() + kTilesABlock - 1) / kTilesABlock), units = int(l.units());
-    const int pieces = pieces_of_k(token_tiles * row_blocks, 2 * multiprocessors(), units, c.partial != nullptr), units_a_piece = (units + pieces - 1) / pieces;
-    const int used = (units + units_a_piece - 1) / units_a_piece;
-    launch(kernel, {dim3(unsigned(token_tiles), unsigned(row_blocks), unsigned(used)), dim3(kTileWarps * 32), size_t(kStages * stage), stream, true}, w, c, units_a_piece);
-    if (used > 1) add_pieces(w, c, used, Bits < 16 ? kCodeUnit : 1.0f, stream);
+    const int stage = 8 * w.layout.unit_bytes() + w.layout.halves() * NT * 8 * 128;
+    blocks<linear_tile<Bits, Form, NT, kStages>>(w, c, 8 * NT, kTileWarps * 32, kStages * stage, 2, Bits < 16 ? kCodeUnit : 1.0f, stream);
   }
 };
 

@@ -20,6 +20,7 @@ __device__ __forceinline__ void clear(float (&sums)[N][4]) {
     for (int i = 0; i < 4; ++i) sums[j][i] = 0;
 }
 
+// One tile's way through a unit. GS: steps of 16 columns that share a scale (0: none does), known when it is compiled.
 template <int Bits, int Form, int NT>
 struct TileWork {
   static constexpr int kHalves = Form >= int(ScaleForm::Super6) ? 4 : 2;
@@ -27,21 +28,17 @@ struct TileWork {
   Half64<Bits> half;
   UnitScales<Form> scales;
   uint32_t zero[2];
-  int group_steps;  // steps of 16 columns that share a scale (Half forms)
 
-  __device__ __forceinline__ void begin(const PackedLayout& l) {
-    zero[0] = zero[1] = uint32_t(l.zero) * 0x00010001u;
-    group_steps = l.form == ScaleForm::Row || l.form == ScaleForm::None ? 1 << 20 : l.group / 16;
-  }
-  __device__ __forceinline__ void begin_unit(const uint8_t* stage, int lane, const PackedLayout& l) { scales.load(stage + kHalves * Half64<Bits>::kBytes, lane, l); }
+  __device__ __forceinline__ void begin(const PackedLayout& l) { zero[0] = zero[1] = uint32_t(l.zero) * 0x00010001u; }
 
   // `ones`: sums of the inputs of the current group times 2^-24, like the codes: what a minimum is multiplied by. Tiles
   // that share their inputs share it: the first adds to it, the last clears it when a group ends.
-  template <int H, int S, bool First, bool Last>
+  template <int GS, int H, int S, bool First, bool Last>
   __device__ __forceinline__ void step(const PackedLayout& l, const uint2 (&b)[NT], Sums<NT>& sums, float (&ones)[NT][4]) {
     constexpr int k = H * 4 + S;  // step within the unit
-    if constexpr (Form == kPlainForm && Bits < 16)
-      if (l.form == ScaleForm::HalfZero && (k & (group_steps - 1)) == 0) scales.zeros(k / group_steps, zero);
+    if constexpr (Form == kPlainForm && Bits < 16 && GS > 0)
+      if constexpr (k % GS == 0)
+        if (l.form == ScaleForm::HalfZero) scales.zeros(k / GS, zero);
     uint32_t a0 = half.template get<S, 0>(), a1 = half.template get<S, 1>(), a2 = half.template get<S, 2>(), a3 = half.template get<S, 3>();
     if constexpr (kShift) a0 = minus(a0, zero[0]), a1 = minus(a1, zero[1]), a2 = minus(a2, zero[0]), a3 = minus(a3, zero[1]);
 #pragma unroll
@@ -50,12 +47,8 @@ struct TileWork {
 #pragma unroll
       for (int j = 0; j < NT; ++j) multiply(ones[j], 0x00010001u, 0x00010001u, 0x00010001u, 0x00010001u, b[j]);
     }
-    if constexpr (UnitScales<Form>::kGroup > 0) {
-      constexpr int kSteps = UnitScales<Form>::kGroup / 16;
-      if constexpr ((k + 1) % kSteps == 0) close_group<Last>(scales.group(k / kSteps), sums, ones);
-    } else if constexpr (Bits < 16) {
-      if (((k + 1) & (group_steps - 1)) == 0) close_group<Last>(scales.group(k / group_steps), sums, ones);
-    }
+    if constexpr (GS > 0)
+      if constexpr ((k + 1) % GS == 0) close_group<Last>(scales.group(k / GS), sums, ones);
   }
   template <bool Last>
   __device__ __forceinline__ void close_group(const GroupScale& g, Sums<NT>& sums, float (&ones)[NT][4]) {
@@ -70,16 +63,33 @@ struct TileWork {
     if constexpr (kMin && Last) clear(ones);
   }
   // One scale a row, or none: the codes' sums are the result.
-  __device__ __forceinline__ void finish(const PackedLayout& l, Sums<NT>& sums) {
-    if constexpr (Form == kPlainForm)
-      if (l.form == ScaleForm::Row || l.form == ScaleForm::None) {
+  __device__ __forceinline__ void finish(int group_steps, Sums<NT>& sums) {
+    if (group_steps != 0) return;
 #pragma unroll
-        for (int j = 0; j < NT; ++j)
+    for (int j = 0; j < NT; ++j)
 #pragma unroll
-          for (int i = 0; i < 4; ++i) sums.total[j][i] = sums.codes[j][i];
-      }
+      for (int i = 0; i < 4; ++i) sums.total[j][i] = sums.codes[j][i];
   }
 };
+
+// Calls body<GS>() for the steps that this weight's groups have: a choice once a unit, not once a step.
+template <int Bits, int Form, class F>
+__device__ __forceinline__ void with_group_steps(int group_steps, F&& body) {
+  if constexpr (Form >= int(ScaleForm::Super6)) {
+    body.template operator()<UnitScales<Form>::kGroup / 16>();
+  } else if constexpr (Bits == 16) {
+    body.template operator()<0>();
+  } else if constexpr (Form == int(ScaleForm::HalfMin)) {
+    if (group_steps == 2) body.template operator()<2>();
+    else body.template operator()<1>();
+  } else {
+    if (group_steps == 8) body.template operator()<8>();
+    else if (group_steps == 2) body.template operator()<2>();
+    else if (group_steps == 4) body.template operator()<4>();
+    else if (group_steps == 0) body.template operator()<0>();
+    else body.template operator()<1>();
+  }
+}
 
 __device__ __forceinline__ float silu(float x) { return x / (1.0f + __expf(-x)); }
 __device__ __forceinline__ __half saturated_half(float x) { return __float2half_rn(fminf(fmaxf(x, -65504.0f), 65504.0f)); }
@@ -90,121 +100,145 @@ __device__ __forceinline__ float finished(const PackedView& w, const LinearCall&
   if (w.layout.form == ScaleForm::Row) y *= w.row_scale[row];
   return c.bias ? y + c.bias[row] : y;
 }
-__device__ __forceinline__ void store_one(const LinearCall& c, int64_t token, int64_t row, float y) {
-  float* out = static_cast<float*>(c.out) + token * c.ldo + row;
+__device__ __forceinline__ void store_one(const LinearCall& c, int token, int64_t row, float y) {
+  float* out = c.out + token * c.ldo + row;
   *out = c.store == Store::Residual ? *out + y : y;
 }
-__device__ __forceinline__ void store_pair(const LinearCall& c, int64_t token, int64_t row, float gate, float up) {
-  static_cast<__half*>(c.out)[token * c.ldo + row] = saturated_half(silu(gate) * up);
+__device__ __forceinline__ void store_pair(const LinearCall& c, int token, int64_t row, float gate, float up) {
+  static_cast<__half*>(c.out16.data)[activation_at(c.out16, token, row)] = saturated_half(silu(gate) * up);
 }
 
-// Bytes of one token's columns of a unit in shared memory: 16 more, so that rows fall into other banks.
-template <int Form>
-inline constexpr int kInputRow = (Form >= int(ScaleForm::Super6) ? 512 : 256) + 16;
-
 template <int Bits, int Form, int NT, int RT, int Warps, int Stages>
-__global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, const LinearCall c) {
-  extern __shared__ __align__(16) uint8_t shared[];
+__global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, const LinearCall c, const TileShape shape) {
+  extern __shared__ __align__(128) uint8_t shared[];
+  __shared__ __align__(8) uint64_t barriers[Warps * Stages];
   using Work = TileWork<Bits, Form, NT>;
-  constexpr int kUnitInput = kInputRow<Form> - 16;
+  constexpr int kHalves = Work::kHalves, kHalfBytes = Half64<Bits>::kBytes;
   const PackedLayout& l = w.layout;
-  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-  const int units = int(l.units()), unit_bytes = l.unit_bytes(), tiles = int(l.tiles()), tile0 = int(blockIdx.x) * RT;
-  const int mine = warp < units ? (units - warp + Warps - 1) / Warps : 0;
-  const int stage_bytes = RT * unit_bytes + c.m * kInputRow<Form>;
+  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, tile0 = int(blockIdx.x) * RT, m = c.m;
+  const int mine = warp < shape.units ? (shape.units - warp + Warps - 1) / Warps : 0;
+  const int tile_bytes = shape.unit_bytes, panel_bytes = m * 128, stage_bytes = RT * tile_bytes + kHalves * panel_bytes;
   const uint32_t ring = shared_address(shared) + uint32_t(warp * Stages * stage_bytes);
   const uint8_t* stages = shared + warp * Stages * stage_bytes;
+  const uint32_t barrier = shared_address(barriers + warp * Stages);
   const uint64_t policy = read_once_policy();
-  const auto fetch_weight = [&](int i) {
-    if (i >= mine) return;
+  if (kBulkCopies && lane == 0) {
 #pragma unroll
-    for (int r = 0; r < RT; ++r) {
-      if (tile0 + r >= tiles) continue;
-      const uint8_t* from = w.data + (int64_t(tile0 + r) * units + warp + i * Warps) * unit_bytes;
-      const uint32_t to = ring + uint32_t((i % Stages) * stage_bytes + r * unit_bytes);
-      for (int at = lane * 16; at < unit_bytes; at += 512) copy_once(to + at, from + at, policy);
+    for (int i = 0; i < Stages; ++i) barrier_init(barrier + 8 * i, 1);
+    barriers_visible();
+  }
+  __syncwarp();
+  // Lane j copies piece j of a stage: for each tile the halves and the scales; then the panels of the inputs.
+  constexpr int kTilePieces = kHalves + 1, kWeightPieces = RT * kTilePieces;
+  const uint8_t* block = w.data + int64_t(tile0 >> 3) * shape.units * 8 * shape.unit_bytes;
+  const int piece_tile = lane / kTilePieces, piece = lane % kTilePieces, in_block = (tile0 & 7) + piece_tile;
+  const int piece_from = piece < kHalves ? (piece * 8 + in_block) * kHalfBytes : kHalves * 8 * kHalfBytes + in_block * shape.scale_bytes;
+  const int piece_to = piece_tile * tile_bytes + piece * kHalfBytes, piece_bytes = lane >= kWeightPieces ? 0 : piece < kHalves ? kHalfBytes : shape.scale_bytes;
+  const auto fetch_weight = [&](int i, int slot) {
+    if (i >= mine) return;
+    const uint8_t* from = block + int64_t(warp + i * Warps) * 8 * shape.unit_bytes;
+    const uint32_t to = ring + uint32_t(slot * stage_bytes);
+    if constexpr (kBulkCopies) {
+      if (lane == 0) barrier_expect(barrier + 8 * slot, stage_bytes);
+      __syncwarp();
+      if (piece_bytes > 0) bulk_copy(to + piece_to, from + piece_from, piece_bytes, barrier + 8 * slot, policy);
+    } else {
+#pragma unroll
+      for (int r = 0; r < RT; ++r) {
+        const int t = (tile0 & 7) + r;
+#pragma unroll
+        for (int h = 0; h < kHalves; ++h) copy_pieces(to + r * tile_bytes + h * kHalfBytes, from + (h * 8 + t) * kHalfBytes, kHalfBytes, lane, 32);
+        copy_pieces(to + r * tile_bytes + kHalves * kHalfBytes, from + kHalves * 8 * kHalfBytes + t * shape.scale_bytes, shape.scale_bytes, lane, 32);
+      }
     }
   };
-  const auto fetch_input = [&](int i) {
-    if (i >= mine) return;
-    constexpr int kPieces = kUnitInput / 16;
-    const uint32_t to = ring + uint32_t((i % Stages) * stage_bytes + RT * unit_bytes);
-    const auto* from = static_cast<const uint8_t*>(c.x) + int64_t(warp + i * Warps) * kUnitInput;
-    for (int at = lane; at < c.m * kPieces; at += 32) {
-      const int n = at / kPieces, piece = at % kPieces;
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to + n * kInputRow<Form> + piece * 16), "l"(from + n * c.ldx * 2 + piece * 16) : "memory");
+  const auto fetch_input = [&](int i, int slot) {
+    if (i < mine) {
+      const uint32_t to = ring + uint32_t(slot * stage_bytes + RT * tile_bytes);
+      const uint8_t* from = static_cast<const uint8_t*>(c.x.data) + int64_t(warp + i * Warps) * kHalves * c.x.rows * 128;
+      if constexpr (kBulkCopies) {
+        if (lane < kHalves) bulk_copy(to + lane * panel_bytes, from + lane * c.x.rows * 128, panel_bytes, barrier + 8 * slot);
+      } else {
+#pragma unroll
+        for (int h = 0; h < kHalves; ++h) copy_pieces(to + h * panel_bytes, from + h * c.x.rows * 128, panel_bytes, lane, 32);
+      }
     }
+    if constexpr (!kBulkCopies) copies_commit();
   };
 #pragma unroll
-  for (int i = 0; i < Stages; ++i) fetch_weight(i);
+  for (int i = 0; i < Stages; ++i) fetch_weight(i, i);
   dependency_release();
   dependency_wait();
 #pragma unroll
-  for (int i = 0; i < Stages; ++i) {
-    fetch_input(i);
-    copies_commit();
-  }
+  for (int i = 0; i < Stages; ++i) fetch_input(i, i);
   Sums<NT> sums[RT];
   float ones[NT][4];
   clear(ones);
   Work work[RT];
 #pragma unroll
   for (int r = 0; r < RT; ++r) clear(sums[r].total), clear(sums[r].codes), work[r].begin(l);
-  uint32_t input_at[NT];  // rows beyond m repeat the last: what comes of them is not stored
+  uint32_t row_at[NT], row_swizzle[NT];  // rows beyond m repeat the last: what comes of them is not stored
 #pragma unroll
-  for (int j = 0; j < NT; ++j) input_at[j] = uint32_t(min(8 * j + (lane & 7), c.m - 1) * kInputRow<Form> + (lane >> 3) * 16);
-  for (int i = 0; i < mine; ++i) {
-    copies_wait<Stages - 1>();
-    __syncwarp();
-    const int at = (i % Stages) * stage_bytes;
-    const uint8_t* stage = stages + at;
-    const uint32_t input = ring + uint32_t(at + RT * unit_bytes);
-#pragma unroll
-    for (int r = 0; r < RT; ++r) work[r].begin_unit(stage + r * unit_bytes, lane, l);
-    const auto half = [&]<int H>() {
-#pragma unroll
-      for (int r = 0; r < RT; ++r) work[r].half.load(stage + r * unit_bytes + H * Half64<Bits>::kBytes, lane);
-      const auto two_steps = [&]<int P>() {
-        uint2 b[2][NT];
-#pragma unroll
-        for (int j = 0; j < NT; ++j) {
-          uint32_t v[4];
-          load_matrices(v, input + input_at[j] + 128 * H + 64 * P);
-          b[0][j] = make_uint2(v[0], v[1]), b[1][j] = make_uint2(v[2], v[3]);
-        }
-        work[0].template step<H, 2 * P, true, RT == 1>(l, b[0], sums[0], ones);
-        if constexpr (RT == 2) work[1].template step<H, 2 * P, false, true>(l, b[0], sums[1], ones);
-        work[0].template step<H, 2 * P + 1, true, RT == 1>(l, b[1], sums[0], ones);
-        if constexpr (RT == 2) work[1].template step<H, 2 * P + 1, false, true>(l, b[1], sums[1], ones);
-      };
-      two_steps.template operator()<0>();
-      two_steps.template operator()<1>();
-    };
-    half.template operator()<0>();
-    half.template operator()<1>();
-    if constexpr (Work::kHalves == 4) {
-      half.template operator()<2>();
-      half.template operator()<3>();
-    }
-    __syncwarp();
-    fetch_weight(i + Stages);
-    fetch_input(i + Stages);
-    copies_commit();
+  for (int j = 0; j < NT; ++j) {
+    const int n = min(8 * j + (lane & 7), m - 1);
+    row_at[j] = uint32_t(n * 128), row_swizzle[j] = uint32_t(n & 7);
   }
-  copies_wait<0>();
+  int slot = 0;
+  uint32_t phase = 0;
+  for (int i = 0; i < mine; ++i) {
+    if constexpr (kBulkCopies) barrier_wait(barrier + 8 * slot, phase);
+    else copies_wait<Stages - 1>();
+    __syncwarp();
+    const uint8_t* stage = stages + slot * stage_bytes;
+    const uint32_t input = ring + uint32_t(slot * stage_bytes + RT * tile_bytes);
+#pragma unroll
+    for (int r = 0; r < RT; ++r) work[r].scales.load(stage + r * tile_bytes + kHalves * kHalfBytes, lane, l);
+    with_group_steps<Bits, Form>(shape.group_steps, [&]<int GS>() {
+      const auto half = [&]<int H>() {
+#pragma unroll
+        for (int r = 0; r < RT; ++r) work[r].half.load(stage + r * tile_bytes + H * kHalfBytes, lane);
+        const auto two_steps = [&]<int P>() {
+          uint2 b[2][NT];
+#pragma unroll
+          for (int j = 0; j < NT; ++j) {
+            uint32_t v[4];
+            load_matrices(v, input + H * panel_bytes + row_at[j] + (((4 * P + (lane >> 3)) ^ row_swizzle[j]) << 4));
+            b[0][j] = make_uint2(v[0], v[1]), b[1][j] = make_uint2(v[2], v[3]);
+          }
+          work[0].template step<GS, H, 2 * P, true, RT == 1>(l, b[0], sums[0], ones);
+          if constexpr (RT == 2) work[1].template step<GS, H, 2 * P, false, true>(l, b[0], sums[1], ones);
+          work[0].template step<GS, H, 2 * P + 1, true, RT == 1>(l, b[1], sums[0], ones);
+          if constexpr (RT == 2) work[1].template step<GS, H, 2 * P + 1, false, true>(l, b[1], sums[1], ones);
+        };
+        two_steps.template operator()<0>();
+        two_steps.template operator()<1>();
+      };
+      half.template operator()<0>();
+      half.template operator()<1>();
+      if constexpr (kHalves == 4) {
+        half.template operator()<2>();
+        half.template operator()<3>();
+      }
+    });
+    __syncwarp();
+    fetch_weight(i + Stages, slot);
+    fetch_input(i + Stages, slot);
+    if (++slot == Stages) slot = 0, phase ^= 1;
+  }
+  if constexpr (!kBulkCopies) copies_wait<0>();
   __syncthreads();
 
   constexpr int kTokens = 8 * NT;
   float* partial = reinterpret_cast<float*>(shared);  // (warp, tile, token, 16 rows)
 #pragma unroll
   for (int r = 0; r < RT; ++r) {
-    work[r].finish(l, sums[r]);
+    work[r].finish(shape.group_steps, sums[r]);
 #pragma unroll
     for (int j = 0; j < NT; ++j)
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int row = (lane >> 2) + 8 * (i >> 1), n = 8 * j + 2 * (lane & 3) + (i & 1);
-        partial[((warp * RT + r) * kTokens + n) * 16 + row] = sums[r].total[j][i];
+        if (n < m) partial[((warp * RT + r) * kTokens + n) * 16 + row] = sums[r].total[j][i];
       }
   }
   __syncthreads();
@@ -216,14 +250,14 @@ __global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, c
     return sum;
   };
   if (RT == 2 && c.store == Store::SiluPair) {  // the tiles are gate and up
-    for (int i = threadIdx.x; i < 16 * c.m; i += Warps * 32) {
+    for (int i = threadIdx.x; i < 16 * m; i += Warps * 32) {
       const int row = i & 15, n = i >> 4;
       const int64_t gate_row = int64_t(tile0) * 16 + row, out_row = int64_t(tile0) * 8 + row;
       if (out_row < l.N / 2) store_pair(c, n, out_row, finished(w, c, gate_row, total(0, n, row), unit), finished(w, c, gate_row + 16, total(1, n, row), unit));
     }
   } else {
-    for (int i = threadIdx.x; i < 16 * c.m * RT; i += Warps * 32) {
-      const int row = i & 15, n = (i >> 4) % c.m, r = (i >> 4) / c.m;
+    for (int i = threadIdx.x; i < 16 * m * RT; i += Warps * 32) {
+      const int row = i & 15, t = i >> 4, r = RT == 1 ? 0 : t & 1, n = RT == 1 ? t : t >> 1;
       const int64_t out_row = int64_t(tile0 + r) * 16 + row;
       if (out_row < l.N) store_one(c, n, out_row, finished(w, c, out_row, total(r, n, row), unit));
     }

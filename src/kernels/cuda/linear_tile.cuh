@@ -1,118 +1,108 @@
-// y = x W^T for 17 .. 64 tokens a block (more: a grid of token tiles): 4 warps, each two tiles of 16 rows; the inputs of a
-// unit lie in shared memory for all. K is split over blocks where rows alone would leave multiprocessors idle; the pieces
-// are added in a fixed order by a second kernel.
+// y = x W^T for 9 and more tokens where there is no wgmma: a block has 8 tiles and 8 * NT tokens, 4 warps with two tiles
+// each; the inputs of a unit lie in shared memory for all. K is split over blocks where rows alone would leave
+// multiprocessors idle; the pieces are added in a fixed order by a second kernel.
 #pragma once
 #include "kernels/cuda/linear_small.cuh"
 #include "kernels/cuda/wgmma.cuh"
 
 namespace teeny::cuda {
 
-inline constexpr int kTileWarps = 4, kTilesABlock = 8;
+inline constexpr int kTileWarps = 4;
 
 template <int Bits, int Form, int NT, int Stages>
-__global__ void __launch_bounds__(kTileWarps * 32) linear_tile(const PackedView w, const LinearCall c, const int units_a_piece) {
+__global__ void __launch_bounds__(kTileWarps * 32) linear_tile(const PackedView w, const LinearCall c, const TileShape shape, const int units_a_piece) {
 #if !defined(TEENY_WGMMA)  // Hopper has linear_wide
-  extern __shared__ __align__(16) uint8_t shared[];
+  extern __shared__ __align__(128) uint8_t shared[];
   using Work = TileWork<Bits, Form, NT>;
-  constexpr int kTokens = 8 * NT, kColumns = 64 * Work::kHalves, kRow = kColumns + 8;  // 8 more: rows fall into other banks
+  constexpr int kTokens = 8 * NT, kHalves = Work::kHalves, kHalfBytes = Half64<Bits>::kBytes;
   const PackedLayout& l = w.layout;
-  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-  const int token0 = int(blockIdx.x) * kTokens, tokens = min(kTokens, c.m - token0);
-  const int units = int(l.units()), unit_bytes = l.unit_bytes();
-  const int first = int(blockIdx.z) * units_a_piece, count = min(units_a_piece, units - first);
-  const int tile0 = int(blockIdx.y) * kTilesABlock, tiles = min(kTilesABlock, int(l.tiles()) - tile0);
-  const int stage_bytes = kTilesABlock * unit_bytes + kTokens * kRow * 2;
-  const uint64_t policy = read_once_policy();
+  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, token0 = int(blockIdx.x) * kTokens;
+  const int first = int(blockIdx.z) * units_a_piece, count = min(units_a_piece, shape.units - first);
+  const int block_bytes = 8 * shape.unit_bytes, panel_bytes = kTokens * 128, stage_bytes = block_bytes + kHalves * panel_bytes;
+  const uint32_t ring = shared_address(shared);
   const auto fetch_weight = [&](int i) {
-    if (i >= count) return;
-    const uint32_t to = shared_address(shared + (i % Stages) * stage_bytes);
-    const uint8_t* from = w.data + (int64_t(tile0) * units + first + i) * unit_bytes;
-    for (int tile = warp; tile < tiles; tile += kTileWarps)
-      for (int at = lane * 16; at < unit_bytes; at += 512) copy_once(to + tile * unit_bytes + at, from + int64_t(tile) * units * unit_bytes + at, policy);
+    if (i < count) copy_pieces(ring + uint32_t((i % Stages) * stage_bytes), w.data + (int64_t(blockIdx.y) * shape.units + first + i) * block_bytes, block_bytes, threadIdx.x, kTileWarps * 32);
   };
   const auto fetch_input = [&](int i) {
-    if (i >= count) return;
-    __half* to = reinterpret_cast<__half*>(shared + (i % Stages) * stage_bytes + kTilesABlock * unit_bytes);
-    const __half* from = static_cast<const __half*>(c.x) + int64_t(token0) * c.ldx + int64_t(first + i) * kColumns;
-    constexpr int kPieces = kColumns / 8;
-    for (int at = threadIdx.x; at < kTokens * kPieces; at += kTileWarps * 32) {
-      const int n = at / kPieces, k = at % kPieces * 8;
-      const int bytes = n < tokens ? 16 : 0;  // 0: zeros are written
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to + n * kRow + k)), "l"(from + int64_t(n < tokens ? n : 0) * c.ldx + k), "r"(bytes)
-                   : "memory");
-    }
+    if (i < count)
+#pragma unroll
+      for (int h = 0; h < kHalves; ++h)
+        copy_pieces(ring + uint32_t((i % Stages) * stage_bytes + block_bytes + h * panel_bytes),
+                    static_cast<const uint8_t*>(c.x.data) + ((int64_t(first + i) * kHalves + h) * c.x.rows + token0) * 128, panel_bytes, threadIdx.x, kTileWarps * 32);
+    copies_commit();
   };
 #pragma unroll
   for (int i = 0; i < Stages - 1; ++i) fetch_weight(i);
   dependency_release();
   dependency_wait();
 #pragma unroll
-  for (int i = 0; i < Stages - 1; ++i) {
-    fetch_input(i);
-    copies_commit();
-  }
+  for (int i = 0; i < Stages - 1; ++i) fetch_input(i);
   Sums<NT> sums[2];
+  float ones[NT][4];
+  clear(ones);
   Work work[2];
 #pragma unroll
   for (int r = 0; r < 2; ++r) clear(sums[r].total), clear(sums[r].codes), work[r].begin(l);
-  float ones[NT][4];
-  clear(ones);
   for (int i = 0; i < count; ++i) {
     copies_wait<Stages - 2>();
     __syncthreads();  // the unit is there for all, and the stage filled next is free
     fetch_weight(i + Stages - 1);
     fetch_input(i + Stages - 1);
-    copies_commit();
     const uint8_t* stage = shared + (i % Stages) * stage_bytes;
-    const uint32_t input = shared_address(stage + kTilesABlock * unit_bytes) + (lane & 7) * kRow * 2 + (lane >> 3) * 16;
+    const uint32_t input = ring + uint32_t((i % Stages) * stage_bytes + block_bytes) + (lane & 7) * 128;
 #pragma unroll
-    for (int r = 0; r < 2; ++r) work[r].begin_unit(stage + (2 * warp + r) * unit_bytes, lane, l);
-    const auto half = [&]<int H>() {
+    for (int r = 0; r < 2; ++r) work[r].scales.load(stage + kHalves * 8 * kHalfBytes + (2 * warp + r) * shape.scale_bytes, lane, l);
+    with_group_steps<Bits, Form>(shape.group_steps, [&]<int GS>() {
+      const auto half = [&]<int H>() {
 #pragma unroll
-      for (int r = 0; r < 2; ++r) work[r].half.load(stage + (2 * warp + r) * unit_bytes + H * Half64<Bits>::kBytes, lane);
-      const auto two_steps = [&]<int P>() {
-        uint2 b[2][NT];
+        for (int r = 0; r < 2; ++r) work[r].half.load(stage + (H * 8 + 2 * warp + r) * kHalfBytes, lane);
+        const auto two_steps = [&]<int P>() {
+          uint2 b[2][NT];
 #pragma unroll
-        for (int j = 0; j < NT; ++j) {
-          uint32_t v[4];
-          load_matrices(v, input + 8 * j * kRow * 2 + 128 * H + 64 * P);
-          b[0][j] = make_uint2(v[0], v[1]), b[1][j] = make_uint2(v[2], v[3]);
-        }
-        work[0].template step<H, 2 * P, true, false>(l, b[0], sums[0], ones);
-        work[1].template step<H, 2 * P, false, true>(l, b[0], sums[1], ones);
-        work[0].template step<H, 2 * P + 1, true, false>(l, b[1], sums[0], ones);
-        work[1].template step<H, 2 * P + 1, false, true>(l, b[1], sums[1], ones);
+          for (int j = 0; j < NT; ++j) {
+            uint32_t v[4];
+            load_matrices(v, input + H * panel_bytes + j * 1024 + (((4 * P + (lane >> 3)) ^ (lane & 7)) << 4));
+            b[0][j] = make_uint2(v[0], v[1]), b[1][j] = make_uint2(v[2], v[3]);
+          }
+          work[0].template step<GS, H, 2 * P, true, false>(l, b[0], sums[0], ones);
+          work[1].template step<GS, H, 2 * P, false, true>(l, b[0], sums[1], ones);
+          work[0].template step<GS, H, 2 * P + 1, true, false>(l, b[1], sums[0], ones);
+          work[1].template step<GS, H, 2 * P + 1, false, true>(l, b[1], sums[1], ones);
+        };
+        two_steps.template operator()<0>();
+        two_steps.template operator()<1>();
       };
-      two_steps.template operator()<0>();
-      two_steps.template operator()<1>();
-    };
-    half.template operator()<0>();
-    half.template operator()<1>();
-    if constexpr (Work::kHalves == 4) {
-      half.template operator()<2>();
-      half.template operator()<3>();
-    }
+      half.template operator()<0>();
+      half.template operator()<1>();
+      if constexpr (kHalves == 4) {
+        half.template operator()<2>();
+        half.template operator()<3>();
+      }
+    });
   }
   copies_wait<0>();
   constexpr float unit = Bits < 16 ? kCodeUnit : 1.0f;
 #pragma unroll
-  for (int r = 0; r < 2; ++r) work[r].finish(l, sums[r]);
+  for (int r = 0; r < 2; ++r) work[r].finish(shape.group_steps, sums[r]);
+  const int tile0 = int(blockIdx.y) * 8 + 2 * warp;
 #pragma unroll
   for (int j = 0; j < NT; ++j)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int n = token0 + 8 * j + 2 * (lane & 3) + (i & 1), in_tile = (lane >> 2) + 8 * (i >> 1);
-      const int64_t row = int64_t(tile0 + 2 * warp) * 16 + in_tile;
+      const int64_t row = int64_t(tile0) * 16 + in_tile;
       if (n >= c.m) continue;
+      const float a = sums[0].total[j][i], b = sums[1].total[j][i];
       if (gridDim.z > 1) {
         float* to = c.partial + (int64_t(blockIdx.z) * c.m + n) * l.N;
-        if (row < l.N) to[row] = sums[0].total[j][i];
-        if (row + 16 < l.N) to[row + 16] = sums[1].total[j][i];
+        if (row < l.N) to[row] = a;
+        if (row + 16 < l.N) to[row + 16] = b;
       } else if (c.store == Store::SiluPair) {
-        if (row + 16 < l.N) store_pair(c, n, int64_t(tile0 / 2 + warp) * 16 + in_tile, finished(w, c, row, sums[0].total[j][i], unit), finished(w, c, row + 16, sums[1].total[j][i], unit));
+        const int64_t out_row = int64_t(tile0 / 2) * 16 + in_tile;
+        if (out_row < l.N / 2) store_pair(c, n, out_row, finished(w, c, row, a, unit), finished(w, c, row + 16, b, unit));
       } else {
-        if (row < l.N) store_one(c, n, row, finished(w, c, row, sums[0].total[j][i], unit));
-        if (row + 16 < l.N) store_one(c, n, row + 16, finished(w, c, row + 16, sums[1].total[j][i], unit));
+        if (row < l.N) store_one(c, n, row, finished(w, c, row, a, unit));
+        if (row + 16 < l.N) store_one(c, n, row + 16, finished(w, c, row + 16, b, unit));
       }
     }
 #endif

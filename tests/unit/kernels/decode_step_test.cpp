@@ -48,7 +48,7 @@ TEST_F(DecodeStep, NormEqualsItsDefinition) {
     const auto h_d = on_device(h), weight_d = on_device(weight);
     cuda::Buffer x(size_t(m * ld) * 2);
     x.fill(0);
-    cuda::rms_norm(h_d.data<float>(), weight_d.data<float>(), 1e-6f, m, H, x.data(), ld, nullptr);
+    cuda::rms_norm(h_d.data<float>(), weight_d.data<float>(), 1e-6f, m, H, {x.data(), ld, 0}, nullptr);
     const auto got = from_device<uint16_t>(x, size_t(m * ld));
     for (int64_t t = 0; t < m; ++t) {
       double sum = 0;
@@ -90,8 +90,8 @@ TEST_F(DecodeStep, AttentionEqualsItsDefinition) {
     scratch.fill(0);
     const cuda::HeadShape shape{test.heads, test.kv, D, 1e-6f, test.norm ? qn_d.data<float>() : nullptr, test.norm ? kn_d.data<float>() : nullptr, cos_d.data<float>(), sin_d.data<float>()};
     for (int run = 0; run < 2; ++run)  // the second finds what the first left in the scratch
-      cuda::attend(shape, qkv_d.data<float>(), all, position_d.data<int32_t>(), slot_d.data<int32_t>(), m, {k_d.data(), v_d.data(), capacity}, test.splits, scratch.data(), x.data(),
-                   test.heads * D, nullptr);
+      cuda::attend(shape, qkv_d.data<float>(), all, position_d.data<int32_t>(), slot_d.data<int32_t>(), m, {k_d.data(), v_d.data(), capacity}, test.splits, scratch.data(),
+                   {x.data(), test.heads * D, 0}, nullptr);
     const auto got = from_device<uint16_t>(x, size_t(m * test.heads * D));
     const auto rotate = [&](const float* in, const std::vector<float>& weight, int at) {
       std::vector<double> out(in, in + D);
@@ -151,7 +151,7 @@ TEST_F(DecodeStep, InputsAreRoundedToInt8) {
   for (const bool fixed : {false, true}) {
     auto x_d = on_device(x);
     const auto scale = on_device(std::vector<float>{0.03f}), zero = on_device(std::vector<float>{-7.0f});
-    cuda::round_to_int8(x_d.data(), ld, m, K, fixed ? scale.data<float>() : nullptr, fixed ? zero.data<float>() : nullptr, nullptr);
+    cuda::round_to_int8({x_d.data(), ld, 0}, {x_d.data(), ld, 0}, m, K, fixed ? scale.data<float>() : nullptr, fixed ? zero.data<float>() : nullptr, nullptr);
     const auto got = from_device<uint16_t>(x_d, x.size());
     for (int64_t t = 0; t < m; ++t) {
       float largest = 0;

@@ -39,7 +39,7 @@ Sample make_sample(PackedLayout l, uint64_t seed) {
   const size_t N = size_t(l.N), K = size_t(l.K);
   out.value.resize(N * K), out.magnitude.resize(N * K);
   out.packed = cuda::Buffer(l.bytes());
-  out.packed.fill(0xff);
+  out.packed.fill(0);
   cuda::CodeSource source;
   if (l.bits == 16) {
     std::vector<uint16_t> values(N * K);
@@ -120,15 +120,25 @@ std::vector<PackedLayout> layouts() {
 
 std::string name_of(const PackedLayout& l) { return fmt::format("{} bits, form {}, group {}, ({}, {})", l.bits, int(l.form), l.group, l.N, l.K); }
 
-// Tokens with the padding that the contract asks for; one spare row of NaN after them.
-std::vector<uint16_t> make_inputs(int m, const PackedLayout& l, uint64_t seed) {
+// Tokens as plain rows (m, K), and as the panels that products read; rows beyond m are NaN, columns beyond K are 0.
+struct Inputs {
+  std::vector<uint16_t> rows;
+  cuda::Buffer panels;
+  int panel_rows = 0;
+  cuda::Activations get() const { return {panels.data(), 0, panel_rows}; }
+};
+Inputs make_inputs(int m, const PackedLayout& l, uint64_t seed) {
   std::mt19937_64 random(seed);
-  const size_t ld = size_t(l.padded_columns());
-  std::vector<uint16_t> x(ld * size_t(m + 1), 0);
-  for (int n = 0; n < m; ++n)
-    for (int64_t k = 0; k < l.K; ++k) x[size_t(n) * ld + size_t(k)] = float_to_half(float(double(random() >> 11) * 0x1p-52 - 1));
-  for (size_t k = 0; k < ld; ++k) x[size_t(m) * ld + k] = 0x7e00;
-  return x;
+  Inputs out;
+  out.panel_rows = cuda::panel_rows(m);
+  out.rows.resize(size_t(m) * size_t(l.K));
+  for (auto& x : out.rows) x = float_to_half(float(double(random() >> 11) * 0x1p-52 - 1));
+  std::vector<uint16_t> panels(size_t(l.padded_columns()) * size_t(out.panel_rows));
+  for (int64_t k = 0; k < l.padded_columns(); ++k)
+    for (int n = 0; n < out.panel_rows; ++n)
+      panels[size_t((k / 64 * out.panel_rows + n) * 64 + ((k / 8 ^ n) & 7) * 8 + k % 8)] = n >= m ? 0x7e00 : k < l.K ? out.rows[size_t(n) * size_t(l.K) + size_t(k)] : 0;
+  out.panels = on_device(panels);
+  return out;
 }
 
 class PackedLinear : public ::testing::Test {
@@ -142,9 +152,9 @@ TEST_F(PackedLinear, ProductsEqualPlainSums) {
   for (const auto& l : layouts()) {
     const Sample sample = make_sample(l, 7);
     for (const int m : {1, 3, 8, 9, 16, 17, 33, 64, 70, 200}) {
-      const auto x = make_inputs(m, l, uint64_t(m));
-      const auto x_d = on_device(x);
-      const size_t ld = size_t(l.padded_columns()), N = size_t(l.N), K = size_t(l.K);
+      const auto inputs = make_inputs(m, l, uint64_t(m));
+      const auto& x = inputs.rows;
+      const size_t ld = size_t(l.K), N = size_t(l.N), K = size_t(l.K);
       std::vector<float> bias(N), y(size_t(m) * N, 0.5f);
       for (size_t n = 0; n < N; ++n) bias[n] = float(n) * 0.01f;
       const auto bias_d = on_device(bias);
@@ -152,7 +162,7 @@ TEST_F(PackedLinear, ProductsEqualPlainSums) {
       cuda::Buffer partial(size_t(16) * size_t(m) * N * 4);
       for (const bool residual : {false, true}) {
         y_d.upload(y.data(), y.size() * 4);
-        cuda::LinearCall call{x_d.data(), int64_t(ld), m, bias_d.data<float>(), residual ? cuda::Store::Residual : cuda::Store::Float, y_d.data(), l.N, partial.data<float>()};
+        cuda::LinearCall call{inputs.get(), m, bias_d.data<float>(), residual ? cuda::Store::Residual : cuda::Store::Float, y_d.data<float>(), l.N, {}, partial.data<float>()};
         cuda::packed_linear(sample.view(), call, nullptr);
         std::vector<float> got(y.size());
         y_d.download(got.data(), got.size() * 4);
@@ -168,7 +178,8 @@ TEST_F(PackedLinear, ProductsEqualPlainSums) {
             const double error = std::abs(double(got[size_t(t) * N + n]) - sum) / magnitude;
             worst = std::isnan(error) ? 1e9 : std::max(worst, error);
           }
-        EXPECT_LT(worst, 2e-6) << name_of(l) << ", " << m << " tokens, residual " << residual;
+        // Up to 8 tokens weights are exact; beyond, scales and weights are rounded to f16 (11 bits) once each.
+        EXPECT_LT(worst, m <= 8 || l.bits == 16 ? 2e-6 : 5e-4) << name_of(l) << ", " << m << " tokens, residual " << residual;
       }
     }
   }
@@ -199,6 +210,7 @@ TEST_F(PackedLinear, GateAndUpBecomeOneActivation) {
   PackedLayout both = half_layout;
   both.N = 160;
   cuda::Buffer packed(both.bytes());
+  packed.fill(0);
   std::vector<std::vector<double>> values(2, std::vector<double>(N * K));
   for (int which = 0; which < 2; ++which) {
     std::vector<uint8_t> codes(N * K);
@@ -213,23 +225,24 @@ TEST_F(PackedLinear, GateAndUpBecomeOneActivation) {
     cuda::pack_weight(half_layout, source, packed.data<uint8_t>(), which, 2, nullptr);
     cuda::synchronize();
   }
-  for (const int m : {1, 12, 40, 64, 130}) {
-    const auto x = make_inputs(m, half_layout, 5);
-    const auto x_d = on_device(x);
-    cuda::Buffer out(size_t(m) * 96 * 2), partial(size_t(16) * size_t(m) * 160 * 4);
-    cuda::LinearCall call{x_d.data(), half_layout.padded_columns(), m, nullptr, cuda::Store::SiluPair, out.data(), 96, partial.data<float>()};
+  for (const int m : {1, 12, 40, 64, 130, 200}) {
+    const auto inputs = make_inputs(m, half_layout, 5);
+    const int rows = cuda::panel_rows(m);
+    cuda::Buffer out(cuda::Activations::panel_bytes(128, rows)), partial(size_t(16) * size_t(m) * 160 * 4);
+    cuda::LinearCall call{inputs.get(), m, nullptr, cuda::Store::SiluPair, nullptr, 0, {out.data(), 0, rows}, partial.data<float>()};
     cuda::packed_linear({both, packed.data<uint8_t>(), nullptr, 1}, call, nullptr);
-    std::vector<uint16_t> got(size_t(m) * 96);
+    std::vector<uint16_t> got(out.bytes() / 2);
     out.download(got.data(), got.size() * 2);
     for (int t = 0; t < m; ++t)
       for (size_t n = 0; n < N; ++n) {
         double gate = 0, up = 0;
         for (size_t k = 0; k < K; ++k) {
-          const double input = half_to_float(x[size_t(t) * size_t(half_layout.padded_columns()) + k]);
+          const double input = half_to_float(inputs.rows[size_t(t) * K + k]);
           gate += values[0][n * K + k] * input, up += values[1][n * K + k] * input;
         }
         const double expected = gate / (1 + std::exp(-gate)) * up;
-        ASSERT_NEAR(half_to_float(got[size_t(t) * 96 + n]), expected, 1e-3 * std::abs(expected) + 1e-4) << m << " " << t << " " << n;
+        const size_t at = (n / 64 * size_t(rows) + size_t(t)) * 64 + ((n / 8 ^ size_t(t)) & 7) * 8 + n % 8;
+        ASSERT_NEAR(half_to_float(got[at]), expected, 4e-3 * std::abs(expected) + 1e-3) << m << " " << t << " " << n;
       }
   }
 }
@@ -238,11 +251,11 @@ TEST_F(PackedLinear, TheSameCallGivesTheSameBits) {
   const PackedLayout l{4, 128, ScaleForm::Half, 8, 512, 4096};
   const Sample sample = make_sample(l, 1);
   for (const int m : {1, 16, 64}) {
-    const auto x_d = on_device(make_inputs(m, l, 2));
+    const auto inputs = make_inputs(m, l, 2);
     std::vector<std::vector<float>> runs;
     for (int run = 0; run < 3; ++run) {
       cuda::Buffer y(size_t(m) * 512 * 4), partial(size_t(16) * size_t(m) * 512 * 4);
-      cuda::packed_linear(sample.view(), {x_d.data(), l.padded_columns(), m, nullptr, cuda::Store::Float, y.data(), 512, partial.data<float>()}, nullptr);
+      cuda::packed_linear(sample.view(), {inputs.get(), m, nullptr, cuda::Store::Float, y.data<float>(), 512, {}, partial.data<float>()}, nullptr);
       runs.emplace_back(size_t(m) * 512);
       y.download(runs.back().data(), runs.back().size() * 4);
     }

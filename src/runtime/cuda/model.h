@@ -1,0 +1,52 @@
+// A model on one GPU with its weights packed as the kernels read them.
+#pragma once
+#include <array>
+#include <vector>
+
+#include "runtime/cuda/weights.h"
+#include "teeny/core/context.h"
+#include "teeny/kernels/decode_step.h"
+#include "teeny/model/block.h"
+
+namespace teeny {
+
+// Linears that read one input, in as few packed matrices as their formats allow.
+struct Projection {
+  std::vector<PackedWeight> weights;
+  int64_t N = 0, K = 0;               // rows of all together
+  bool pair = false;                  // gate and up, interleaved: the product may end in silu(gate) * up
+};
+
+struct GpuLayer {
+  Tensor attn_norm, mlp_norm, q_norm, k_norm;  // f32
+  Projection qkv, o, gate_up, down;
+};
+
+struct GpuModel {
+  ModelSpec spec;
+  QuantConfig quant;
+  at::Device device = at::kCUDA;
+  std::vector<GpuLayer> layers;
+  PackedWeight head, embedding;       // embedding is empty when tied
+  Tensor final_norm;
+  int decoded = 0, linears = 0;       // weights held as f16 for want of a packed form, of how many
+
+  const PackedWeight& embedding_table() const { return spec.tied ? head : embedding; }
+  uint64_t decode_bytes() const, macs_per_token() const, resident_bytes() const;
+  std::string note() const;
+  cuda::HeadShape head_shape(const GpuLayer& layer, const Rope& rope) const;
+};
+
+// Empty: the GPU engine can hold and run models of this spec here; else why not.
+std::string unsupported_reason(const ModelSpec& spec, at::Device device);
+GpuModel load_gpu_model(const TensorSource& source, at::Device device, Context& context);
+
+// Keys and values of slots of `capacity` tokens each, f16: (slots * capacity, kv_heads * D) a layer.
+struct GpuCache {
+  int64_t slots = 0, capacity = 0;
+  std::vector<Tensor> k, v;
+  cuda::Cache layer(size_t i) const { return {k[i].data_ptr(), v[i].data_ptr(), capacity}; }
+};
+GpuCache make_gpu_cache(const GpuModel& model, int64_t slots, int64_t capacity);
+
+}  // namespace teeny
