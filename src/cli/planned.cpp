@@ -4,6 +4,7 @@
 
 #include "cli/resolve.h"
 #include "teeny/hub/hub.h"
+#include "teeny/plan/work.h"
 
 namespace teeny::cli {
 namespace {
@@ -51,6 +52,11 @@ Json planned_record(RunRecord& record, const Plan& plan, const QuantizeOptions& 
   record.json()["model"] = planned_model(plan, options.out);
   record.json()["quantize"] = section_of(plan);
   record.json()["quantize"]["calibration"] = Json();
+  const std::string text = !plan.calibrated ? "" : options.calibration.empty() ? default_calibration(open_for_plan(options.model, true)->directory()) : options.calibration;
+  const double seconds = expected_seconds(count_work(plan, options, text == "self"), measure_speed(context.thread_count()));
+  if (text == "self") check_self_calibration(options, options.model, seconds);
+  record.json()["quantize"]["plan"]["calibration"] = text.empty() ? Json() : Json(text);
+  record.json()["quantize"]["plan"]["expected_seconds"] = seconds;
   record.finish(context);
   return record.json();
 }

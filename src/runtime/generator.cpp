@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "teeny/core/error.h"
+#include "teeny/kernels/fixed_order.h"
 
 namespace teeny {
 namespace {
@@ -25,6 +26,12 @@ double uniform(uint64_t seed, uint64_t prompt, uint64_t step) {
 }
 
 int32_t sample(const Tensor& logits, double temperature, double top_p, double u) {
+  if (top_p >= 1) {  // nothing is cut off, so no order is needed
+    const Tensor mass = at::softmax(logits.to(at::kDouble) / temperature, 0).cumsum(0);
+    const auto* sum = mass.const_data_ptr<double>();
+    const int64_t n = mass.numel();
+    return int32_t(std::min<int64_t>(n - 1, std::upper_bound(sum, sum + n, u * sum[n - 1]) - sum));
+  }
   auto [probability, order] = at::softmax(logits.to(at::kDouble) / temperature, 0).sort(0, /*descending=*/true);
   const auto* p = probability.const_data_ptr<double>();
   const auto* id = order.const_data_ptr<int64_t>();
@@ -54,7 +61,7 @@ int64_t Generator::slots_per_lane() const {
 }
 
 std::vector<Completion> Generator::run() {
-  const bool parallel = !model_.device.is_cuda() && model_.decode_bytes() < kSmallModelBytes;
+  const bool parallel = !model_.device.is_cuda() && (params_.one_thread_a_lane || model_.decode_bytes() < kSmallModelBytes);
   const int64_t slots = std::min<int64_t>(slots_per_lane(), int64_t(prompts_.size()));
   const int64_t lanes = parallel ? std::clamp<int64_t>(int64_t(prompts_.size()) / std::max<int64_t>(1, slots), 1, at::get_num_threads()) : 1;
   const auto work = [&](int64_t) {
@@ -64,10 +71,8 @@ std::vector<Completion> Generator::run() {
     run_lane(lane);
   };
   context_.progress_start("generate", prompts_.size());
-  if (lanes > 1)
-    at::parallel_for(0, lanes, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) work(i);
-    });
+  if (parallel && (lanes > 1 || params_.one_thread_a_lane))
+    for_each_single_threaded(lanes, work);
   else if (!prompts_.empty())
     work(0);
   context_.progress_finish();
@@ -116,7 +121,8 @@ int32_t Generator::choose(const Tensor& logits, const Slot& slot) const {
 void Generator::accept(Lane& lane, size_t s, int32_t token) {
   auto& slot = lane.slots[s];
   const char* why = nullptr;
-  if (std::find(model_.spec.eos.begin(), model_.spec.eos.end(), int64_t(token)) != model_.spec.eos.end()) {
+  const auto& ends = params_.ends.empty() ? model_.spec.eos : params_.ends;
+  if (std::find(ends.begin(), ends.end(), int64_t(token)) != ends.end()) {
     why = "eos";
   } else {
     slot.completion.ids.push_back(token);

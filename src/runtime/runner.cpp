@@ -16,8 +16,8 @@ namespace {
 
 class LocalRunner : public Runner {
  public:
-  LocalRunner(std::unique_ptr<TensorSource> source, Context& context)
-      : source_(std::move(source)), model_(load_model(*source_, open_device(context), context)), tokenizer_(load_tokenizer(*source_)) {}
+  LocalRunner(std::unique_ptr<TensorSource> source, Context& context, int act_bits)
+      : source_(std::move(source)), model_(load_model(*source_, open_device(context), context, act_bits)), tokenizer_(load_tokenizer(*source_)) {}
 
   const ModelSpec& spec() const override { return model_.spec; }
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
@@ -77,8 +77,8 @@ class LocalRunner : public Runner {
 
 }  // namespace
 
-std::unique_ptr<Runner> load_runner(std::unique_ptr<TensorSource> source, Context& context) {
-  return std::make_unique<LocalRunner>(std::move(source), context);
+std::unique_ptr<Runner> load_runner(std::unique_ptr<TensorSource> source, Context& context, int act_bits) {
+  return std::make_unique<LocalRunner>(std::move(source), context, act_bits);
 }
 
 }  // namespace teeny
