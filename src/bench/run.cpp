@@ -74,6 +74,7 @@ class Bench {
     auto source = services_.open(options_.model);
     const ModelSpec spec = read_spec(*source);
     record.json()["model"] = describe_model(*source, spec, read_quant_config(*source), options_.hash);
+    if (options_.act_bits) record.json()["model"]["act_bits"] = options_.act_bits == 8 ? Json(8) : Json();  // as it runs
     cases_ = plan_cases(options_, spec);
     const double begin = services_.clock();
     runner_ = services_.load(std::move(source), context_);

@@ -48,7 +48,8 @@ int64_t Calibration::tokens() const {
 }
 
 Json Calibration::json() const {
-  return {{"source", source}, {"sha256", sha256}, {"samples", windows.size()}, {"tokens", tokens()}, {"template", template_name.empty() ? Json() : Json(template_name)}, {"seed", seed}};
+  return {{"source", source}, {"sha256", sha256}, {"samples", windows.size()}, {"tokens", tokens()}, {"template", template_name.empty() ? Json() : Json(template_name)}, {"seed", seed},
+          {"seq_len", seq_len}, {"source_tokens", source_tokens}, {"documents", documents > 0 ? Json(documents) : Json()}, {"truncated", documents > 0 ? Json(truncated) : Json()}};
 }
 
 Calibration load_calibration(const CalibrationRequest& request, const Tokenizer& tokenizer, const ChatTemplate* chat, Context& context) {
@@ -64,10 +65,12 @@ Calibration load_calibration(const CalibrationRequest& request, const Tokenizer&
       if (lines[i].contains("messages") && chat) result.template_name = chat->name();
       const auto more = tokenizer.encode(text_of(lines[i], chat, request.path, i));
       ids.insert(ids.end(), more.begin(), more.end());
+      ++result.documents, result.truncated += int64_t(more.size()) > request.seq_len;
     }
   } else {
     ids = tokenizer.encode(read_text(request.path));
   }
+  result.source_tokens = int64_t(ids.size());
   if (ids.size() < 2) throw input_error("calibration", request.path, "holds {} tokens; give more text", ids.size());
   const size_t length = size_t(request.seq_len), whole = ids.size() / length;
   std::vector<std::vector<int32_t>> all;

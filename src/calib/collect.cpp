@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <utility>
 
 #include "teeny/core/error.h"
 #include "teeny/kernels/column_sums.h"
@@ -66,6 +67,15 @@ void accumulate_on_gpu(InputStats& stats, const Tensor& x, bool with_gram, int64
   if (with_gram) add_gram(stats.gram, rows);
 }
 
+// "model.layers.3.self_attn.q_proj, k_proj ...": the linears that read an input.
+std::string readers(int64_t layer, int input) {
+  std::string names = layer < 0 ? std::string() : layer_prefix(layer);
+  const char* between = "";
+  for (const auto& slot : kLinears)
+    if (slot.input == input) names += std::exchange(between, ", ") + std::string(slot.module);
+  return names;
+}
+
 }  // namespace
 
 std::optional<double> InputStats::agreement() const {
@@ -96,7 +106,7 @@ void collect_on_gpu(const ModelSpec& spec, const Block& block, const HiddenState
 }  // namespace
 
 std::array<InputStats, 4> collect(const ModelSpec& spec, const Block& block, const HiddenStates& hidden, const Rope& rope, const std::vector<int>& inputs,
-                                  bool with_gram, Context& context) {
+                                  bool with_gram, Context& context, int64_t layer) {
   std::array<InputStats, 4> stats;
   const int last = *std::max_element(inputs.begin(), inputs.end());
   const auto wanted = [&](int input) { return std::find(inputs.begin(), inputs.end(), input) != inputs.end(); };
@@ -126,8 +136,8 @@ std::array<InputStats, 4> collect(const ModelSpec& spec, const Block& block, con
     auto& s = stats[size_t(input)];
     if (with_gram) mirror_lower(s.gram);
     if (!s.square.isfinite().all().item<bool>() || s.square.max().item<float>() <= 0)
-      throw input_error("calibration", fmt::format("input {} of a block", input),
-                        "has statistics that are not finite or all zero; the model or the calibration text is unusable");
+      throw input_error("calibration", readers(layer, input), "the input is {} over {} tokens; the model or the calibration text is unusable", s.square.isfinite().all().item<bool>() ? "all zero" : "not finite",
+                        s.tokens);
   }
   return stats;
 }

@@ -78,6 +78,7 @@ void add_common_options(Options& options, CommonChoices& common);
 inline constexpr const char* kModelHelp =
     "Hugging Face directory, .safetensors or .gguf file, hub id (org/name[@revision][:file]), or the name of a shipped model; left out: teeny-demo-7m";
 void add_model_option(Options& options, CommonOptions& target);
+void add_activation_option(Options& options, int& act_bits);         // --act-bits of commands that run a model
 void add_device_options(Options& options, CommonOptions& target);  // --isa, --gpu-layers, --tensor-parallel, --hash
 // Throws Input for an option that this version knows but cannot do yet (unavailable.cpp holds the table).
 void refuse_unavailable(const Options& options);

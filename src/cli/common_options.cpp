@@ -23,6 +23,13 @@ void add_model_option(Options& options, CommonOptions& target) {
   options.text({"--model"}, target.model, "MODEL", kModelHelp, Takes::File);
 }
 
+void add_activation_option(Options& options, int& act_bits) {
+  options.group("Activations");
+  auto& option = options.integer({"--act-bits"}, act_bits, 8, 16, "run LLM.int8 with int8 activations, outliers apart, as bitsandbytes does (8); run any checkpoint with weights only (16)");
+  option.choices = {"8", "16"};
+  option.shown_default = "W8A8: 8, others: 16";
+}
+
 void add_device_options(Options& options, CommonOptions& target) {
   options.group("Machine");
   options.text({"--gpu-layers"}, target.gpu_layers, "N|all|auto", "layers held on the GPU, the rest on the CPU");

@@ -5,6 +5,7 @@
 #include "cli/resolve.h"
 #include "teeny/hub/hub.h"
 #include "teeny/plan/mix.h"
+#include "teeny/plan/work.h"
 
 namespace teeny::cli {
 namespace {
@@ -60,6 +61,11 @@ Json planned_record(RunRecord& record, const Plan& plan, const QuantizeOptions& 
   record.json()["quantize"]["calibration"] = Json();
   if (plan.mix) record.json()["quantize"]["mix"] = mix_json(plan);
   if (!options.sensitivity.empty()) record.json()["quantize"]["sensitivity"] = sensitivity_record(read_sensitivity(options.sensitivity), plan);
+  const std::string text = !plan.calibrated ? "" : options.calibration.empty() ? default_calibration(open_for_plan(options.model, true)->directory()) : options.calibration;
+  const double seconds = expected_seconds(count_work(plan, options, text == "self"), measure_speed(context.thread_count()));
+  if (text == "self") check_self_calibration(options, options.model, seconds);
+  record.json()["quantize"]["plan"]["calibration"] = text.empty() ? Json() : Json(text);
+  record.json()["quantize"]["plan"]["expected_seconds"] = seconds;
   record.finish(context);
   return record.json();
 }

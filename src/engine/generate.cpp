@@ -12,7 +12,7 @@ namespace teeny {
 
 Json run_generate(const GenerateOptions& options, Context& context) {
   RunRecord record("generate", options.args, context.seed);
-  const auto runner = load_runner(open_source(options.model), context);
+  const auto runner = load_runner(open_source(options.model), context, options.act_bits);
   std::string text = options.prompt;
   bool add_special = true;
   if (options.chat) {
@@ -32,6 +32,7 @@ Json run_generate(const GenerateOptions& options, Context& context) {
   const auto completion = runner->generate({prompt}, params, context).at(0);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   record.json()["model"] = describe_model(runner->source(), runner->spec(), runner->quant(), options.hash);
+  if (options.act_bits) record.json()["model"]["act_bits"] = options.act_bits == 8 ? Json(8) : Json();  // as it runs
   record.json()["generate"] = {{"prompt", options.prompt},
                                {"text", completion.text},
                                {"prompt_tokens", prompt.size()},

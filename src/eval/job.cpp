@@ -8,7 +8,9 @@ namespace teeny {
 Json LazyModel::describe(bool hash) {
   if (!description_.is_null()) return description_;
   const TensorSource& s = source();
-  return description_ = describe_model(s, read_spec(s), read_quant_config(s), hash);
+  description_ = describe_model(s, read_spec(s), read_quant_config(s), hash);
+  if (act_bits_) description_["act_bits"] = act_bits_ == 8 ? Json(8) : Json();  // as it runs
+  return description_;
 }
 
 const TensorSource& LazyModel::source() {
@@ -19,12 +21,12 @@ const TensorSource& LazyModel::source() {
 Runner& LazyModel::get(Context& context) {
   if (runner_) return *runner_;
   if (!source_) source_ = services_.open(path_);
-  return *(runner_ = services_.load(std::move(source_), context));
+  return *(runner_ = services_.load(std::move(source_), context, act_bits_));
 }
 
 EvalShared::EvalShared(const EvalOptions& o, Context& c, const EvalServices& services) : options(o), context(c), services_(services) {
-  models_.emplace_back(o.model, services);
-  for (const auto& path : o.also) models_.emplace_back(path, services);
+  models_.emplace_back(o.model, services, o.act_bits);
+  for (const auto& path : o.also) models_.emplace_back(path, services, o.act_bits);
   if (!o.reference.empty()) reference_.emplace(o.reference, services);
 }
 

@@ -31,14 +31,14 @@ class ProgramJudge {
 
 struct EvalServices {
   std::function<std::unique_ptr<TensorSource>(const std::string& path)> open;
-  std::function<std::unique_ptr<Runner>(std::unique_ptr<TensorSource> source, Context& context)> load;
+  std::function<std::unique_ptr<Runner>(std::unique_ptr<TensorSource> source, Context& context, int act_bits)> load;  // act_bits as in load_runner
   std::function<std::unique_ptr<ProgramJudge>(const JudgeOptions& options)> judge;
 };
 
 // A model that is opened (headers) at once and loaded when it must compute.
 class LazyModel {
  public:
-  LazyModel(std::string path, const EvalServices& services) : path_(std::move(path)), services_(services) {}
+  LazyModel(std::string path, const EvalServices& services, int act_bits = 0) : path_(std::move(path)), act_bits_(act_bits), services_(services) {}
   const std::string& path() const { return path_; }
   Json describe(bool hash);             // the record's model block; reads headers only
   std::string fingerprint() { return describe(false).value("fingerprint", ""); }
@@ -48,6 +48,7 @@ class LazyModel {
 
  private:
   std::string path_;
+  int act_bits_;
   const EvalServices& services_;
   std::unique_ptr<TensorSource> source_;
   std::unique_ptr<Runner> runner_;

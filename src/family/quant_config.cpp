@@ -87,6 +87,8 @@ void read_bitsandbytes(QuantConfig& out, const Fields& fields) {
   if (fields.boolean("load_in_8bit").value_or(false)) {
     out.bits = 8;
     out.format = "int8";
+    out.int8_threshold = fields.number("llm_int8_threshold").value_or(out.int8_threshold);
+    if (!(out.int8_threshold >= 0 && out.int8_threshold < 1e30)) throw error(fields, "\"llm_int8_threshold\" is {}, expected 0 or more", out.int8_threshold);
     return;
   }
   if (!fields.boolean("load_in_4bit").value_or(false)) throw error(fields, "neither load_in_8bit nor load_in_4bit is set");

@@ -49,7 +49,7 @@ std::pair<Tensor, Tensor> through_cache(const ModelSpec& spec, int64_t layer, co
 }  // namespace
 
 Tensor Linear::operator()(const Tensor& input) const {
-  const Tensor x = act_bits == 8 ? round_to_int8(input, input_scale, input_zero) : input;
+  const Tensor x = act_bits == 16 ? input : mixed ? round_but_outliers(input, outliers_from) : round_to_int8(input, input_scale, input_zero);
   return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
 }
 
@@ -62,6 +62,20 @@ Tensor round_to_int8(const Tensor& x, const Tensor& scale, const Tensor& zero) {
   q.round_().clamp_(-128, 127);
   if (zero.defined()) q.sub_(zero);
   return q.mul_(s).to(x.scalar_type());
+}
+
+Tensor round_but_outliers(const Tensor& x, double outliers_from) {
+  const Tensor f = x.to(at::kFloat), size = f.abs();
+  Tensor rest = f, outliers;
+  if (outliers_from > 0) {
+    outliers = size.amax({-2}, true).ge(outliers_from);
+    rest = f.masked_fill(outliers, 0);
+  }
+  Tensor s = rest.abs().amax({-1}, true) / 127.0;
+  s = at::where(s == 0, at::ones_like(s), s);
+  Tensor q = (rest / s).round_().mul_(s);
+  if (outliers.defined()) q = at::where(outliers, f, q);
+  return q.to(x.scalar_type());
 }
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
@@ -120,7 +134,9 @@ Linear load_linear(const WeightLoader& loader, const std::string& module, int64_
     linear.weight = plain->to(options);
   else
     linear.weight = decode(weight).to(options);
-  if (const auto* packed = std::get_if<QuantTensor>(&weight); packed && packed->spec.act_bits == 8) {
+  const auto* packed = std::get_if<QuantTensor>(&weight);
+  linear.mixed = packed && packed->spec.kind == EncodingKind::BnbInt8;
+  if (packed && packed->spec.act_bits == 8) {
     linear.act_bits = 8;
     const auto part = [&](const char* name) { return packed->part(name).to(options.dtype(at::kFloat)); };
     if (packed->spec.act_static) linear.input_scale = part("input_scale");

@@ -1,4 +1,6 @@
 // The block loop of the calibrated methods: one block in memory at a time, its inputs from the quantized blocks before it.
+#include <cmath>
+
 #include "pipeline/behind.h"
 #include "pipeline/checkpoint.h"
 #include "pipeline/embed.h"
@@ -6,6 +8,7 @@
 #include "pipeline/place.h"
 #include "teeny/core/error.h"
 #include "teeny/core/version.h"
+#include "teeny/kernels/fixed_order.h"
 #include "teeny/methods/awq.h"
 #include "teeny/methods/gptq.h"
 #include "teeny/methods/smooth.h"
@@ -145,7 +148,7 @@ class BlockLoop {
   // From here on the block rounds this linear's input as a runtime will.
   void set_activations(Grid& grid, const Encoding& encoding, size_t index, Block& block, Json& extra) const {
     Linear& linear = block.linears[index];
-    linear.act_bits = 8;
+    linear.act_bits = 8, linear.mixed = false;
     extra["smooth_alpha"] = alpha_[size_t(kLinears[index].input)];
     if (!encoding.spec().act_static) return;
     linear.input_scale = encoding.storable_scale(input_scale_[size_t(kLinears[index].input)]);
@@ -158,10 +161,10 @@ class BlockLoop {
   void prepare_activations(int64_t layer, Block& block) {
     const auto& o = job_.options;
     std::array<InputStats, 4> stats;
-    std::array<Tensor, 4> samples;
+    auto& samples = samples_;
     {
       PhaseTimer timer(job_, "calibrate");
-      stats = collect(spec_, block, hidden_, rope_, {0, 1, 2, 3}, false, job_.context);
+      stats = collect(spec_, block, hidden_, rope_, {0, 1, 2, 3}, false, job_.context, layer);
       for (size_t i = 0; i < 4; ++i) agreement_[i] = stats[i].agreement();
       samples = sample_inputs(spec_, block, hidden_, rope_, kSampleTokens);
     }
@@ -182,8 +185,18 @@ class BlockLoop {
         continue;
       }
       const Tensor target = block.linears[i].weight;
-      store(layer, i, block, *encoding, encoding->quantize(target, {}), target, Json::object());
+      const Quantized quantized = encoding->quantize(target, {});
+      Json extra = Json::object();
+      if (const Tensor& x = samples_[size_t(kLinears[i].input)]; x.defined()) extra["output_error"] = sampled_error(x, target, decode(quantized.levels, quantized.grid), i);
+      store(layer, i, block, *encoding, quantized, target, std::move(extra));
     }
+  }
+
+  // ||X W - int8(X) Q|| / ||X W|| on the sample: activations are rounded as they will be.
+  double sampled_error(const Tensor& x, const Tensor& w, const Tensor& quantized, size_t linear) const {
+    const Tensor scale = job_.plan.act_static ? input_scale_[size_t(kLinears[linear].input)] : Tensor();
+    const Tensor wanted = fixed_matmul(x, w.t()), got = fixed_matmul(round_to_int8(x, scale, {}), quantized.t());
+    return std::sqrt((got - wanted).square().sum(at::kDouble).item<double>() / std::max(wanted.square().sum(at::kDouble).item<double>(), 1e-30));
   }
 
   // Null where the plan keeps a plain weight.
@@ -222,7 +235,7 @@ class BlockLoop {
       if (input == 0 || o.true_sequential) {
         PhaseTimer timer(job_, "calibrate");
         std::vector<int> wanted = o.true_sequential ? std::vector<int>{input} : std::vector<int>{0, 1, 2, 3};
-        stats = collect(spec_, for_forward(block, place_), hidden_, rope_, wanted, true, job_.context);
+        stats = collect(spec_, for_forward(block, place_), hidden_, rope_, wanted, true, job_.context, layer);
         for (const int i : wanted) agreement_[size_t(i)] = stats[size_t(i)].agreement();
       }
       GptqFactor factor;
@@ -263,7 +276,7 @@ class BlockLoop {
     std::array<InputStats, 4> stats;
     {
       PhaseTimer timer(job_, "calibrate");
-      stats = collect(spec_, for_forward(block, place_), hidden_, rope_, {0, 1, 2, 3}, true, job_.context);
+      stats = collect(spec_, for_forward(block, place_), hidden_, rope_, {0, 1, 2, 3}, true, job_.context, layer);
       for (size_t i = 0; i < 4; ++i) agreement_[i] = stats[i].agreement();
     }
     sample_memory();
@@ -312,6 +325,7 @@ class BlockLoop {
   Behind behind_;
   HiddenStates hidden_;
   Rope rope_;
+  std::array<Tensor, 4> samples_;      // rows of the current block's inputs, with 8-bit activations
   std::array<Tensor, 4> input_scale_;  // of the current block, with static activations
   std::chrono::steady_clock::time_point last_store_;  // a linear's seconds: from the store before it to its own
   std::array<std::optional<double>, 4> agreement_;  // of the halves of the calibration, for the current block's inputs
@@ -345,7 +359,7 @@ std::map<std::string, Tensor> collect_importance(const TensorSource& source, con
   context.progress_start("calibrate", uint64_t(spec.layers));
   for (int64_t layer = 0; layer < spec.layers; ++layer) {
     const Block block = for_forward(reader.read(layer), place);
-    const auto stats = collect(spec, block, hidden, rope, {0, 1, 2, 3}, false, context);
+    const auto stats = collect(spec, block, hidden, rope, {0, 1, 2, 3}, false, context, layer);
     for (const auto& slot : kLinears) importance[layer_prefix(layer) + slot.module] = stats[size_t(slot.input)].importance().cpu();
     advance(spec, block, hidden, rope, context);
     context.progress_advance();

@@ -3,8 +3,8 @@
 #include "teeny/calib/calibration.h"
 #include "teeny/containers/source.h"
 #include "teeny/core/engine.h"
-#include "teeny/family/spec.h"
+#include "teeny/plan/plan.h"
 
 namespace teeny {
-Calibration choose_calibration(const TensorSource& source, const ModelSpec& spec, const QuantizeOptions& options, Context& context);
+Calibration choose_calibration(const TensorSource& source, const Plan& plan, const QuantizeOptions& options, Context& context);
 }

@@ -108,10 +108,13 @@ void write_direct(QuantizeJob& job, const PlannedTensor& tensor) {
     job.output.put_plain(tensor, values);
     return;
   }
+  const size_t before = job.tensors.size();
+  const auto start = std::chrono::steady_clock::now();
   if (tensor.method == "recode")
     write_recoded(job, tensor);
   else if (!write_in_rows(job, tensor))
     write_whole(job, tensor);
+  for (size_t i = before; i < job.tensors.size(); ++i) job.tensors[i]["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 }  // namespace teeny

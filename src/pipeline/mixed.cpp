@@ -61,7 +61,7 @@ Mixed plan_mixed(const TensorSource& source, const ModelSpec& spec, const Quanti
   if (!options.sensitivity.empty()) out.sensitivity = read_sensitivity(options.sensitivity);
   const bool measures = wants_measuring(options);
   if (!measures && !(wants_mix(options) && (out.plan.calibrated || options.max_ppl_increase >= 0))) return out;
-  const Calibration calibration = choose_calibration(source, spec, options, context);
+  const Calibration calibration = choose_calibration(source, out.plan, options, context);
   const auto groups = mix_groups(out.plan, options.candidates);
   out.text = hold_back(calibration, plan_measurement(spec, groups).tokens);
   if (!measures) return out;

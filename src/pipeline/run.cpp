@@ -61,7 +61,7 @@ Outcome execute(const TensorSource& source, const Plan& plan, const QuantizeOpti
   Calibration calibration;
   if (!options.importance.empty()) importance = read_importance(options.importance, plan.spec, notes);
   if (plan.calibrated) {
-    calibration = mixed && mixed->text ? mixed->text->fit : choose_calibration(source, plan.spec, options, context);
+    calibration = mixed && mixed->text ? mixed->text->fit : choose_calibration(source, plan, options, context);
     outcome.calibration = calibration.json();
     std::map<std::string, Tensor> collected;
     if (plan.method == "gguf" || !options.save_importance.empty()) collected = collect_importance(source, plan.spec, calibration, context);

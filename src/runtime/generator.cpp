@@ -8,6 +8,7 @@
 
 #include "runtime/sampling.h"
 #include "teeny/core/error.h"
+#include "teeny/kernels/fixed_order.h"
 
 namespace teeny {
 namespace {
@@ -31,7 +32,7 @@ int64_t Generator::slots_per_lane() const {
 }
 
 std::vector<Completion> Generator::run() {
-  const bool parallel = !model_.device.is_cuda() && model_.decode_bytes() < kSmallModelBytes;
+  const bool parallel = !model_.device.is_cuda() && (params_.one_thread_a_lane || model_.decode_bytes() < kSmallModelBytes);
   const int64_t slots = std::min<int64_t>(slots_per_lane(), int64_t(prompts_.size()));
   const int64_t lanes = parallel ? std::clamp<int64_t>(int64_t(prompts_.size()) / std::max<int64_t>(1, slots), 1, at::get_num_threads()) : 1;
   const auto work = [&](int64_t) {
@@ -41,10 +42,8 @@ std::vector<Completion> Generator::run() {
     run_lane(lane);
   };
   context_.progress_start("generate", prompts_.size());
-  if (lanes > 1)
-    at::parallel_for(0, lanes, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) work(i);
-    });
+  if (parallel && (lanes > 1 || params_.one_thread_a_lane))
+    for_each_single_threaded(lanes, work);
   else if (!prompts_.empty())
     work(0);
   context_.progress_finish();
@@ -93,7 +92,8 @@ int32_t Generator::choose(const Tensor& logits, const Slot& slot) const {
 void Generator::accept(Lane& lane, size_t s, int32_t token) {
   auto& slot = lane.slots[s];
   const char* why = nullptr;
-  if (std::find(model_.spec.eos.begin(), model_.spec.eos.end(), int64_t(token)) != model_.spec.eos.end()) {
+  const auto& ends = params_.ends.empty() ? model_.spec.eos : params_.ends;
+  if (std::find(ends.begin(), ends.end(), int64_t(token)) != ends.end()) {
     why = "eos";
   } else {
     slot.completion.ids.push_back(token);

@@ -21,6 +21,19 @@ void require_memory(const TensorSource& source, const ModelSpec& spec, at::Scala
                        human_bytes(available));
 }
 
+void check_activations(const TensorSource& source, const QuantConfig& quant, int act_bits) {
+  if (act_bits != 0 && act_bits != 8 && act_bits != 16) throw usage_error("load", fmt::format("--act-bits {}", act_bits), "does not exist; activations have 8 or 16 bits");
+  if (act_bits == 8 && quant.act_bits != 8 && quant.format != "int8")
+    throw usage_error("load", "--act-bits 8", "is for checkpoints whose runtimes round activations (LLM.int8, W8A8), and {} is none; leave it out", source.path());
+}
+
+void set_activations(Linear& linear, const QuantConfig& quant, int act_bits) {
+  if (act_bits == 16) linear.act_bits = 16;
+  if (act_bits != 8 || !linear.mixed) return;
+  linear.act_bits = 8;
+  linear.outliers_from = quant.int8_threshold;
+}
+
 }  // namespace
 
 Tensor LoadedModel::logits(const Tensor& hidden) const {
@@ -38,7 +51,7 @@ uint64_t LoadedModel::decode_bytes() const { return macs_per_token() * c10::elem
 
 uint64_t LoadedModel::resident_bytes() const { return decode_bytes() + (spec.tied ? 0 : uint64_t(embedding.nbytes())); }
 
-LoadedModel load_model(const TensorSource& source, at::Device device, Context& context) {
+LoadedModel load_model(const TensorSource& source, at::Device device, Context& context, int act_bits) {
   LoadedModel model;
   model.spec = read_spec(source);
   const auto& spec = model.spec;
@@ -46,6 +59,7 @@ LoadedModel load_model(const TensorSource& source, at::Device device, Context& c
   model.dtype = choose_dtype(spec, device);
   require_memory(source, spec, model.dtype, device);
   const WeightLoader loader(source, spec);
+  check_activations(source, loader.quant(), act_bits);
   model.quant = loader.quant();
   context.progress_start("load", uint64_t(spec.layers) + 1);
   model.embedding = load_linear(loader, "model.embed_tokens", spec.vocab, spec.hidden, model.options()).weight;
@@ -55,6 +69,7 @@ LoadedModel load_model(const TensorSource& source, at::Device device, Context& c
   for (int64_t layer = 0; layer < spec.layers; ++layer) {
     context.check_interrupted();
     model.blocks.push_back(load_block(loader, spec, layer, model.options()));
+    for (auto& linear : model.blocks.back().linears) set_activations(linear, loader.quant(), act_bits);
     context.progress_advance();
   }
   context.progress_finish();

@@ -21,6 +21,6 @@ struct LoadedModel {
   uint64_t decode_bytes() const, macs_per_token() const, resident_bytes() const;
 };
 
-LoadedModel load_model(const TensorSource& source, at::Device device, Context& context);
+LoadedModel load_model(const TensorSource& source, at::Device device, Context& context, int act_bits = 0);  // load_runner's
 
 }  // namespace teeny

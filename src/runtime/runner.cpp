@@ -18,8 +18,8 @@ namespace {
 
 class LocalRunner : public Runner {
  public:
-  LocalRunner(std::unique_ptr<TensorSource> source, at::Device device, std::string why, Context& context)
-      : source_(std::move(source)), model_(load_model(*source_, device, context)), tokenizer_(load_tokenizer(*source_)), why_(std::move(why)) {}
+  LocalRunner(std::unique_ptr<TensorSource> source, at::Device device, std::string why, Context& context, int act_bits)
+      : source_(std::move(source)), model_(load_model(*source_, device, context, act_bits)), tokenizer_(load_tokenizer(*source_)), why_(std::move(why)) {}
 
   const ModelSpec& spec() const override { return model_.spec; }
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
@@ -80,15 +80,15 @@ class LocalRunner : public Runner {
 
 }  // namespace
 
-std::unique_ptr<Runner> load_runner(std::unique_ptr<TensorSource> source, Context& context) {
+std::unique_ptr<Runner> load_runner(std::unique_ptr<TensorSource> source, Context& context, int act_bits) {
   const at::Device device = open_device(context);
   std::string why;
   if (device.is_cuda()) {
-    why = unsupported_reason(read_spec(*source), device);
+    why = act_bits ? fmt::format("--act-bits {}", act_bits) : unsupported_reason(read_spec(*source), device);
     if (why.empty()) return make_gpu_runner(std::move(source), device, context);
     context.warn("gpu-engine", fmt::format("the GPU engine does not run this model ({}); libtorch does, more slowly", why));
   }
-  return std::make_unique<LocalRunner>(std::move(source), device, why, context);
+  return std::make_unique<LocalRunner>(std::move(source), device, why, context, act_bits);
 }
 
 }  // namespace teeny

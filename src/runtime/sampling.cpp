@@ -1,5 +1,7 @@
 #include "runtime/sampling.h"
 
+#include <algorithm>
+
 namespace teeny {
 
 // Counter-based: the same number for (seed, prompt, step), whatever ran before (SplitMix64's finaliser).
@@ -14,6 +16,12 @@ double draw(uint64_t seed, uint64_t prompt, uint64_t step) {
 }
 
 int32_t sample(const Tensor& logits, double temperature, double top_p, double u) {
+  if (top_p >= 1) {  // nothing is cut off, so no order is needed
+    const Tensor mass = at::softmax(logits.to(at::kDouble) / temperature, 0).cumsum(0);
+    const auto* sum = mass.const_data_ptr<double>();
+    const int64_t n = mass.numel();
+    return int32_t(std::min<int64_t>(n - 1, std::upper_bound(sum, sum + n, u * sum[n - 1]) - sum));
+  }
   auto [probability, order] = at::softmax(logits.to(at::kDouble) / temperature, 0).sort(0, /*descending=*/true);
   const auto* p = probability.const_data_ptr<double>();
   const auto* id = order.const_data_ptr<int64_t>();
@@ -27,9 +35,14 @@ int32_t sample(const Tensor& logits, double temperature, double top_p, double u)
 }
 
 Tensor sample_rows(const Tensor& logits, double temperature, double top_p, const std::vector<double>& u) {
+  const Tensor draws = at::tensor(u, at::kDouble).to(logits.device()).unsqueeze(1);
+  if (top_p >= 1) {
+    const Tensor mass = at::softmax(logits.to(at::kDouble) / temperature, 1).cumsum(1);
+    return mass.le(draws * mass.slice(1, -1)).sum(1).clamp_max(mass.size(1) - 1);
+  }
   const auto [probability, order] = at::softmax(logits.to(at::kDouble) / temperature, 1).sort(1, /*descending=*/true);
   const Tensor mass = probability.cumsum(1), kept = (mass - probability).lt(top_p);  // at least the first is kept
-  const Tensor target = at::tensor(u, at::kDouble).to(logits.device()).unsqueeze(1) * probability.masked_fill(kept.logical_not(), 0).sum(1, true);
+  const Tensor target = draws * probability.masked_fill(kept.logical_not(), 0).sum(1, true);
   const Tensor index = mass.le(target).logical_and(kept).sum(1, true).minimum(kept.sum(1, true) - 1);
   return order.gather(1, index).squeeze(1);
 }

@@ -375,6 +375,35 @@ class WithEngine(InFolder):
         self.assertEqual(config["format"], "int-quantized")
         self.assertTrue(config["config_groups"]["group_0"]["input_activations"]["dynamic"])
 
+    def test_llm_int8_as_bitsandbytes_runs_it(self):
+        self.run_ok("quantize", "--method", "int8", "--out", "int8")
+        args = ("eval", "--model", "int8", "--reference", DEMO, "--tasks", "kld", "--limit", "3", "--json", "-")
+        weights, mixed = (json.loads(self.run_ok(*args, *more).stdout) for more in ([], ["--act-bits", "8"]))
+        value = lambda record: record["eval"]["tasks"][0]["value"]
+        self.assertGreater(value(mixed), 1.2 * value(weights))
+        self.assertLess(value(mixed), 2e-4)
+        self.assertEqual((weights["model"]["act_bits"], mixed["model"]["act_bits"]), (None, 8))
+        config = json.loads((self.folder / "int8/config.json").read_text())
+        config["quantization_config"]["llm_int8_threshold"] = 0.5  # nearly every column has an outlier then
+        (self.folder / "int8/config.json").write_text(json.dumps(config))
+        exact = json.loads(self.run_ok(*args, "--act-bits", "8").stdout)
+        self.assertLess(abs(value(exact) - value(weights)), abs(value(mixed) - value(weights)))
+        self.refused(2, "act-bits", "eval", "--act-bits", "8", "--limit", "1")
+        self.refused(2, "act-bits", "eval", "--model", "int8", "--act-bits", "9", "--limit", "1")
+
+    def test_plans_say_how_long(self):
+        plan = json.loads(self.run_ok("quantize", "--method", "gptq", "--dry-run", "--json", "-").stdout)["quantize"]["plan"]
+        self.assertGreater(plan["expected_seconds"], 0)
+        self.assertTrue(plan["calibration"].endswith("calibration.txt"))
+        model = self.folder / "large"
+        model.mkdir()
+        config = json.loads((DEMO / "config.json").read_text())
+        config.update(hidden_size=4096, intermediate_size=12288, num_hidden_layers=40, num_attention_heads=32, num_key_value_heads=8, layer_types=["full_attention"] * 40)
+        (model / "config.json").write_text(json.dumps(config))
+        self.refused(2, "estimated at [0-9]+ minutes; pass --calibration FILE", "quantize", "--method", "gptq", "--model", model, "--dry-run")
+        given = json.loads(self.run_ok("quantize", "--method", "gptq", "--model", model, "--dry-run", "--calibration", "self", "--json", "-").stdout)["quantize"]["plan"]
+        self.assertGreater(given["expected_seconds"], 100 * plan["expected_seconds"])
+
     def test_quantize_then_inspect_then_force(self):
         p = self.run_ok("quantize", "--method", "rtn", "--bits", "4", "--json", "q.json")
         out = self.folder / "teeny-demo-7m-rtn-4bit"

@@ -15,6 +15,8 @@ struct Calibration {
   std::string source, sha256, template_name;
   uint64_t seed = 0;
   int64_t seq_len = 0;
+  int64_t source_tokens = 0;        // in all of the text; what is beyond the windows was not used
+  int64_t documents = 0, truncated = 0;  // lines of jsonl, or texts that the model wrote; those longer than a window
   int64_t tokens() const;
   Json json() const;  // the record's quantize.calibration
 };

@@ -32,8 +32,9 @@ double output_error(const Tensor& w, const Tensor& quantized, const Tensor& gram
 using HiddenStates = std::vector<Tensor>;
 
 // Gathers the inputs in `inputs` (of 0..3), running no further than the last of them. Deterministic for any thread count.
+// Input error naming the linears of `layer` when an input is all zero or not finite: nothing can be calibrated by that.
 std::array<InputStats, 4> collect(const ModelSpec& spec, const Block& block, const HiddenStates& hidden, const Rope& rope, const std::vector<int>& inputs,
-                                  bool with_gram, Context& context);
+                                  bool with_gram, Context& context, int64_t layer = -1);
 // Rows of all four inputs from the first windows, (T, K) each with T at least `tokens` where there are as many.
 std::array<Tensor, 4> sample_inputs(const ModelSpec& spec, const Block& block, const HiddenStates& hidden, const Rope& rope, int64_t tokens);
 // Moves all hidden states through the block.

@@ -54,7 +54,7 @@ struct ConvertOptions : CommonOptions {
 
 struct BenchOptions : CommonOptions {
   std::vector<int64_t> prompt{512}, generate{128}, depth{0}, batch{1};
-  int repetitions = 5, warmup = 1;
+  int repetitions = 5, warmup = 1, act_bits = 0;  // act_bits: 0 as the checkpoint runs, LLM.int8 with weights only; 8, 16
   std::string hardware, baseline;
   double fail_if_slower = -1;
 };
@@ -70,11 +70,13 @@ struct EvalOptions : CommonOptions {
   std::vector<int64_t> pass_at{1};
   double temperature = 0, timeout = 0, fail_if_loss = -1, require_loss_below = -1;
   bool accept_unsandboxed = false;
+  int act_bits = 0;                      // of the model, as in BenchOptions
 };
 
 struct GenerateOptions : CommonOptions {
   std::string prompt;
   bool chat = false;
+  int act_bits = 0;                      // as in BenchOptions
   int64_t max_new_tokens = 256;
   double temperature = 0.7, top_p = 0.95;
 };

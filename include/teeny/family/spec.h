@@ -78,6 +78,7 @@ struct QuantConfig {
   bool symmetric = true, desc_act = false;
   int act_bits = 16;
   bool act_static = false;
+  double int8_threshold = 6;  // LLM.int8: activations from this size on are not rounded (llm_int8_threshold); 0: all are
   std::string format;         // "gptq", "gptq_v2", "gemm", "int8", "nf4", "fp4", "pack-quantized" ...
   std::vector<QuantScheme> schemes;  // where modules differ, or are chosen by target; in the file's order
   std::vector<std::string> ignore;   // targets that are not quantized

@@ -13,7 +13,9 @@ namespace teeny {
 struct Linear {
   Tensor weight;  // (N, K), compute dtype
   Tensor bias;    // (N), or undefined
-  int act_bits = 16;         // 8: the input is rounded to int8 first, as W8A8 runtimes do
+  int act_bits = 16;         // 8: the input is rounded to int8 first, as the checkpoint's runtimes do
+  bool mixed = false;        // the weight is LLM.int8's; with act_bits 8 columns with outliers are not rounded
+  double outliers_from = 6;  // with `mixed`: |x| that makes a column an outlier; 0: none is
   Tensor input_scale = {}, input_zero = {};  // (1) f32 with static activations; undefined: a scale per token
   Tensor operator()(const Tensor& x) const;  // (..., K) -> (..., N)
 };
@@ -55,6 +57,10 @@ using Observer = std::function<bool(int input, const Tensor& x)>;
 // x (..., K) on the int8 grid that a runtime would multiply: round(x / scale + zero) in -128..127. Per token when `scale` is
 // undefined: absmax / 127.5 of each row, as compressed-tensors computes it.
 Tensor round_to_int8(const Tensor& x, const Tensor& scale, const Tensor& zero);
+// LLM.int8's mixed decomposition (Dettmers et al., arXiv 2208.07339) of x (..., T, K): columns in which a token of the T has
+// |x| >= outliers_from stay as they are, the rest is rounded per token by its absmax / 127. bitsandbytes looks for outliers
+// over its whole batch; here each sequence is its own, so that a result does not depend on its neighbours.
+Tensor round_but_outliers(const Tensor& x, double outliers_from);
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps);
 // hidden (B, T, H) -> (B, T, H)
 Tensor block_forward(const ModelSpec& spec, const Block& block, int64_t layer, const Tensor& hidden, const Rope& rope, const Attend& attend,

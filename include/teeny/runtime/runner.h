@@ -22,6 +22,8 @@ struct GenerateParams {
   uint64_t seed = 0;               // sampling is keyed by (seed, prompt index, step): order and batch do not matter
   std::vector<std::string> stop;   // generation of a sequence ends when its text contains one of them
   int64_t batch = 0;               // sequences at a time; 0: chosen by the runner
+  std::vector<int64_t> ends;       // tokens that end a sequence in place of the model's own; empty: the model's
+  bool one_thread_a_lane = false;  // on the CPU: what is written depends on neither the thread count nor the model's size
   std::vector<uint64_t> keys;      // stand in place of the prompt index in that key; empty: the index
 };
 
@@ -65,6 +67,8 @@ class Runner {
 };
 
 // Loads the model at `source` (owned by the runner). Weights are streamed: one tensor at a time is held twice.
-std::unique_ptr<Runner> load_runner(std::unique_ptr<TensorSource> source, Context& context);
+// act_bits: 0 runs W8A8 checkpoints with 8-bit activations and all others with 16; 8 asks for LLM.int8's mixed products too
+// (their threshold is the checkpoint's llm_int8_threshold); 16 is weights only. Usage error: 8 for other checkpoints.
+std::unique_ptr<Runner> load_runner(std::unique_ptr<TensorSource> source, Context& context, int act_bits = 0);
 
 }  // namespace teeny

@@ -21,6 +21,7 @@ class Bench : public Command {
     o.group("Check");
     o.text({"--baseline"}, options_.baseline, "FILE", "record of an earlier bench to compare with", Takes::File);
     o.number({"--fail-if-slower"}, options_.fail_if_slower, 0, 100, "exit 5 when slower than the baseline by more than this many percent").shown_default.clear();
+    add_activation_option(o, options_.act_bits);
     add_device_options(o, options_);
   }
 

@@ -26,6 +26,7 @@ class Eval : public Command {
     o.number({"--fail-if-loss"}, options_.fail_if_loss, 0, 100, "exit 5 when the loss against the reference surely exceeds this many points").shown_default.clear();
     o.number({"--require-loss-below"}, options_.require_loss_below, 0, 100, "exit 5 unless the loss is surely below this many points").shown_default.clear();
     o.number({"--equivalence-margin"}, options_.equivalence_margin, 0, 100, "test whether the models differ by less than this many points (two one-sided tests)").shown_default.clear();
+    add_activation_option(o, options_.act_bits);
     add_device_options(o, options_);
   }
 

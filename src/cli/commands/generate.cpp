@@ -28,6 +28,7 @@ class Generate : public Command {
     o.integer({"--max-new-tokens"}, options_.max_new_tokens, 1, 1 << 24, "tokens at most");
     o.number({"--temperature"}, options_.temperature, 0, 100, "of sampling; 0: greedy");
     o.number({"--top-p"}, options_.top_p, 0, 1, "sample from the likeliest tokens that together have this probability");
+    add_activation_option(o, options_.act_bits);
     add_device_options(o, options_);
   }
 

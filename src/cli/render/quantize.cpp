@@ -67,7 +67,8 @@ std::string plan_lines(const Json& section) {
 std::string plan_summary(const Json& section) {
   std::string out;
   if (const double memory = number_at(section, {"plan", "working_bytes"}, 0); memory > 0) out += line("memory", "about " + human_bytes(uint64_t(memory)));
-  if (const Json* needs = find(section, {"plan", "calibrated"}); needs && *needs == true) out += line("calibration", "needed");
+  if (const double seconds = number_at(section, {"plan", "expected_seconds"}, 0); seconds > 0) out += line("time", "about " + duration(seconds) + ", as fast as this machine is now");
+  if (const auto text = text_at(section, {"plan", "calibration"}); !text.empty()) out += line("calibration", text == "self" ? "text that the model writes itself" : text);
   if (const Json* runtimes = find(section, {"plan", "runtimes"}))
     for (const auto& [name, answer] : runtimes->items()) out += line(("loads in " + name).c_str(), answer.is_string() ? answer.get<std::string>() : answer.dump());
   return out;

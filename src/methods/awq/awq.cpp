@@ -27,13 +27,15 @@ struct Inputs {
 // Sum over the linears of tr(D G D^T) / tr(W G W^T) with D = dequantized(W s) / s - W: the relative squared output error,
 // without activations. Relative, because q, k, v and gate, up differ in scale by orders of magnitude while a relative
 // error in each of them harms alike.
-double output_error(const Block& block, const ScaleGroup& group, const Inputs& inputs, const Tensor& s, const BlockEncodings& encodings) {
+// `energy` is the second norm, of each consumer.
+double output_error(const Block& block, const ScaleGroup& group, const Inputs& inputs, const std::vector<double>& energy, const Tensor& s, const BlockEncodings& encodings) {
   double error = 0;
-  for (const size_t index : group.consumers) {
+  for (size_t i = 0; i < group.consumers.size(); ++i) {
+    const size_t index = group.consumers[i];
     const Tensor& w = block.linears[index].weight;
     const auto [levels, grid] = encodings[index]->quantize(w * s, {});
     const Tensor d = decode(levels, grid).div_(s).sub_(w);
-    error += gram_norm(d, inputs.error_of(block.linears[index])) / std::max(gram_norm(w, inputs.gram), 1e-30);
+    error += gram_norm(d, inputs.error_of(block.linears[index])) / energy[i];
   }
   return error;
 }
@@ -76,7 +78,8 @@ class ScaleSearch {
     w_ = relative_weight(block, group, encodings[group.consumers[0]]->block_cols(K)) + 1e-4;
     best_.s = at::ones({K});
     best_.note.group = group.name;
-    best_.note.error_before = best_.note.error_after = output_error(block, group, inputs_, best_.s, encodings);
+    for (const size_t index : group.consumers) energy_.push_back(std::max(gram_norm(block.linears[index].weight, inputs_.gram), 1e-30));
+    best_.note.error_before = best_.note.error_after = output_error(block, group, inputs_, energy_, best_.s, encodings);
   }
 
   Choice run(const AwqOptions& options) {
@@ -98,8 +101,8 @@ class ScaleSearch {
     if (powers.x < 0 || powers.w < 0) return;
     Tensor s = x_.pow(powers.x);
     if (powers.w > 0) s = s / w_.pow(powers.w);
-    s = normalised(s);
-    const double error = output_error(block_, group_, inputs_, s, encodings_);
+    s = tied(group_, normalised(s));
+    const double error = output_error(block_, group_, inputs_, energy_, s, encodings_);
     if (!(error < best_.note.error_after)) return;  // NaN loses
     at_ = powers;
     best_.s = s;
@@ -110,6 +113,7 @@ class ScaleSearch {
   const ScaleGroup& group_;
   const BlockEncodings& encodings_;
   Inputs inputs_;
+  std::vector<double> energy_;
   Tensor x_, w_;
   Powers at_;
   Choice best_;

@@ -32,7 +32,7 @@ class AlphaSearch {
     for (const size_t index : group.consumers) wanted_.push_back(fixed_matmul(sample, block.linears[index].weight.t()));
   }
 
-  Tensor scale(double alpha) const { return alpha > 0 ? scales(stats_.largest, weights_, alpha) : at::ones_like(stats_.largest); }
+  Tensor scale(double alpha) const { return alpha > 0 ? tied(group_, scales(stats_.largest, weights_, alpha)) : at::ones_like(stats_.largest); }
 
   // Sum over the linears of the relative squared error of what they put out for the sample.
   double error(double alpha) const {

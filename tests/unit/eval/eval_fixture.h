@@ -45,7 +45,7 @@ class EvalTest : public ::testing::Test {
     std::filesystem::create_directories(folder);
     ::setenv("TEENY_CACHE", (folder + "/cache").c_str(), 1);
     services.open = [](const std::string& path) { return std::make_unique<FakeSource>(path); };
-    services.load = [this](std::unique_ptr<TensorSource> source, Context&) {
+    services.load = [this](std::unique_ptr<TensorSource> source, Context&, int) {
       const std::string path = source->path();
       ++loads[path];
       auto runner = std::make_unique<FakeRunner>(std::move(source));

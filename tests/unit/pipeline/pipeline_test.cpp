@@ -169,21 +169,69 @@ TEST_F(PipelineTest, SavedImportanceGivesTheSameFileAsItsCalibration) {
 }
 
 TEST_F(PipelineTest, TheSameBytesForAnyThreadCount) {
-  std::string first;
-  for (const int threads : {1, 2, 3})
-    for (const char* method : {"gptq", "awq"}) {
-      QuantizeOptions options;
-      options.args = {"quantize"};
-      options.model = kModel, options.method = method, options.bits = 4, options.out = path(fmt::format("{}-{}", method, threads));
-      options.samples = 5, options.seq_len = 96;
-      Context context;
-      context.threads = threads;
-      run_quantize(options, context);
-    }
+  struct Case {
+    const char* name;
+    std::function<void(QuantizeOptions&)> set;
+  };
+  const std::vector<Case> cases = {{"gptq", [](auto&) {}},
+                                   {"awq", [](auto& o) { o.method = "awq"; }},
+                                   {"w8a8", [](auto& o) { o.method = "int8", o.bits = 8, o.act_bits = 8, o.act = "static"; }},
+                                   {"pruned", [](auto& o) { o.sparsity = "2:4"; }},
+                                   {"self", [](auto& o) { o.calibration = "self", o.seq_len = 48; }},
+                                   {"compensated.gguf", [](auto& o) { o.format = "gguf", o.type = "Q3_K_M"; }},
+                                   {"importance.gguf", [](auto& o) { o.method = "gguf", o.type = "Q3_K_M", o.calibration = kModel + "/calibration.txt"; }}};
+  const auto sha = [&](const Case& c, int run, int threads) {
+    QuantizeOptions options;
+    options.args = {"quantize"};
+    options.model = kModel, options.method = "gptq", options.bits = 4, options.samples = 5, options.seq_len = 96;
+    c.set(options);
+    if (options.type == "Q3_K_M") options.bits = 3;
+    options.out = path(fmt::format("{}-{}", run, c.name));
+    Context context;
+    context.threads = threads;
+    run_quantize(options, context);
+    return sha256_file(std::string(c.name).ends_with(".gguf") ? options.out : options.out + "/model.safetensors");
+  };
+  for (const auto& c : cases) {
+    const auto one = sha(c, 0, 1);
+    EXPECT_EQ(one, sha(c, 1, 1)) << c.name << ", the same arguments again";
+    EXPECT_EQ(one, sha(c, 2, 2)) << c.name << ", 2 threads";
+    EXPECT_EQ(one, sha(c, 3, 3)) << c.name << ", 3 threads";
+  }
+}
+
+TEST_F(PipelineTest, TextOfItsOwnIsConversationsAndPlainText) {
+  const Json record = quantize("gptq", 4, "self", [](auto& o) { o.calibration = "self", o.samples = 4, o.seq_len = 64; });
+  const Json& text = record["quantize"]["calibration"];
+  EXPECT_EQ(text["source"], "self");
+  EXPECT_EQ(text["template"], "chatml");
+  EXPECT_EQ(text["samples"], 4);
+  EXPECT_EQ(text["tokens"], 4 * 64);
+  EXPECT_GE(text["documents"].get<int>(), 2);
+  EXPECT_EQ(text["sha256"].get<std::string>().size(), 64u);
+  const Json other = quantize("gptq", 4, "self2", [](auto& o) { o.calibration = "self", o.samples = 4, o.seq_len = 64; });
+  EXPECT_EQ(other["quantize"]["calibration"]["sha256"], text["sha256"]);
+}
+
+TEST_F(PipelineTest, UnusableStatisticsNameTheirLayer) {
+  // An input that is all zero: the norm before it is.
+  fs::copy(kModel, path("zero"), fs::copy_options::recursive);
+  const auto source = open_source(kModel);
+  const auto& norm = source->at("model.layers.2.post_attention_layernorm.weight");
+  std::string bytes = read_file(path("zero/model.safetensors"));
+  const auto values = source->read(norm);
+  const auto at = bytes.find(std::string_view(reinterpret_cast<const char*>(values.data()), values.size()));
+  ASSERT_NE(at, std::string::npos);
+  std::fill_n(bytes.begin() + long(at), values.size(), '\0');
+  write_file(path("zero/model.safetensors"), bytes);
   for (const char* method : {"gptq", "awq"}) {
-    const auto one = sha256_file(path(fmt::format("{}-1/model.safetensors", method)));
-    EXPECT_EQ(one, sha256_file(path(fmt::format("{}-2/model.safetensors", method)))) << method;
-    EXPECT_EQ(one, sha256_file(path(fmt::format("{}-3/model.safetensors", method)))) << method;
+    try {
+      quantize(method, 4, "out", [&](auto& o) { o.model = path("zero"), o.calibration = kModel + "/calibration.txt"; });
+      ADD_FAILURE() << "no error";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::Input);
+      EXPECT_NE(std::string(e.what()).find("model.layers.2.mlp.gate_proj"), std::string::npos) << e.what();
+    }
   }
 }
 
