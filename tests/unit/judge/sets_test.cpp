@@ -1,6 +1,9 @@
 // Whole problem sets: reference completions, canonical solutions, mutated ones.
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
@@ -8,6 +11,7 @@
 #include <thread>
 
 #include "teeny/core/error.h"
+#include "teeny/core/file.h"
 #include "teeny/judge/judge.h"
 #include "teeny/text/dataset.h"
 
@@ -48,6 +52,30 @@ TEST(JudgeSets, LoadsTheShippedSets) {
 
 TEST(JudgeSets, RefusesWhatIsNoProblemSet) {
   EXPECT_THROW(load_problems(kRoot + "/tests/data/reference_completions.jsonl"), Error);
+}
+
+// Without the field "entry_point": where each language names the function, at any length.
+TEST(JudgeSets, FindsTheFunctionOfASet) {
+  const std::string name = "f" + std::string(1 << 20, 'x'), path = testing::TempDir() + "teeny-entry-" + std::to_string(getpid()) + ".jsonl";
+  for (const auto& [language, prompt, test] : std::vector<std::array<std::string, 3>>{
+           {"python", "def helper(y):\n    return y\n\ndef @ (x):\n    \"\"\"helper(1)\"\"\"\n", "def check(candidate):\n    pass\n"},
+           {"js", "// twice(3)\nfunction @(x){\n", "console.log(1);"},
+           {"ts", "function other(x: number): number {\n", "let candidate = @;\n"},
+           {"php", "<?php\nfunction other($x) {\n", "function candidate(...$args) {\n    return @(...$args);\n}\n"},
+           {"sh", "#!/bin/bash\n@() {\n", "}\n"},
+           {"sh", "#!/bin/bash\nother() {\n", "}\ncandidate() {\n    @ \"$@\"\n}\n"},
+           {"cpp", "#include<bits/stdc++.h>\nstd::map<long,std::function<long(long)>> @(std::vector<long> xs, long n) {\n", "}\nint main() {}\n"},
+           {"java", "class Problem {\n    public static HashMap<Long,Long> @(ArrayList<Long> xs) {\n", "    }\n"},
+           {"cs", "class Problem {\n    public static Dictionary<long,long> @(List<long> xs) {\n", "    }\n"}}) {
+    const auto with_name = [&](std::string text) {
+      for (size_t at = 0; (at = text.find('@', at)) != std::string::npos; at += name.size())
+        if (at == 0 || text[at - 1] != '$') text.replace(at, 1, name);
+      return text;
+    };
+    write_file(path, dump_json({{"task_id", "T/0"}, {"language", language}, {"prompt", with_name(prompt)}, {"test", with_name(test)}}, -1));
+    EXPECT_EQ(load_problems(path).at(0).entry_point.substr(0, 64), name.substr(0, 64)) << language << " " << prompt;
+  }
+  unlink(path.c_str());
 }
 
 TEST(JudgeSets, ReproducesTheReferenceVerdicts) {
