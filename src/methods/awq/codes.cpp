@@ -9,14 +9,19 @@ namespace teeny {
 namespace {
 
 constexpr int64_t kRows = 256;          // a task of the least squares
+constexpr int64_t kRowsOfGpu = 2048;    // the same on a GPU
 constexpr double kKeep = 1e-3;          // pull of the least squares towards the scale that was searched
 constexpr double kLowestShrink = 0.5;
 
-// Ranges of one group of columns for all rows, as shares of the full range below and above zero.
+// Ranges of groups of columns for all rows, as shares of the full range below and above zero. On the CPU a group is one
+// task; a GPU takes all groups of a weight in each of its launches.
 class RangeSearch {
  public:
-  RangeSearch(const Tensor& piece, const Tensor& gram, const Encoding& encoding) : piece_(piece), gram_(gram), encoding_(encoding) {
-    low_ = piece.amin({1}, true).clamp_max_(0), high_ = piece.amax({1}, true).clamp_min_(0);
+  // piece (N, G * columns); gram: of one group (columns, columns), of several (G, columns, columns)
+  RangeSearch(const Tensor& piece, const Tensor& gram, const Encoding& encoding)
+      : piece_(piece), gram_(gram), encoding_(encoding), groups_(gram.dim() == 3 ? gram.size(0) : 1), columns_(gram.size(-1)) {
+    const Tensor grouped = piece.view({piece.size(0), groups_, columns_});
+    low_ = grouped.amin({2}).clamp_max_(0), high_ = grouped.amax({2}).clamp_min_(0);
     symmetric_ = encoding.spec().symmetric;
     if (symmetric_) {
       high_ = at::maximum(-low_, high_);
@@ -41,22 +46,31 @@ class RangeSearch {
   }
 
  private:
+  Tensor spread(const Tensor& t) const { return groups_ == 1 ? t : t.repeat_interleave(columns_, 1); }  // (N, G) -> what broadcasts to piece_
+
+  Tensor error_of(const Tensor& d) const {  // (N, G)
+    if (groups_ == 1) return (d.mm(gram_) * d).sum(1, true);
+    const Tensor grouped = d.view({d.size(0), groups_, columns_}).transpose(0, 1);
+    return (at::bmm(grouped, gram_) * grouped).sum(2).t();
+  }
+
   void attempt(Tensor below, Tensor above) {
     below = below.clamp(kLowestShrink, 1), above = above.clamp(kLowestShrink, 1);
-    const auto [levels, grid] = encoding_.quantize(at::minimum(at::maximum(piece_, low_ * below), high_ * above), {});
-    const Tensor d = decode(levels, grid).sub_(piece_);
-    const Tensor error = (d.mm(gram_) * d).sum(1, true), better = error < error_;
+    const auto [levels, grid] = encoding_.quantize(at::minimum(at::maximum(piece_, spread(low_ * below)), spread(high_ * above)), {});
+    const Tensor error = error_of(decode(levels, grid).sub_(piece_)), better = error < error_;
     if (!best_.levels.q.defined()) best_ = {{levels.q.clone()}, grid};
-    const auto take = [&](Tensor& into, const Tensor& from) {
-      if (into.defined()) into = at::where(better, from, into);
+    const auto take = [](const Tensor& where, Tensor& into, const Tensor& from) {
+      if (into.defined()) into = at::where(where, from, into);
     };
-    take(error_, error), take(below_, below), take(above_, above);
-    take(best_.levels.q, levels.q), take(best_.grid.scale, grid.scale), take(best_.grid.zero, grid.zero);
+    take(better, error_, error), take(better, below_, below), take(better, above_, above);
+    take(better, best_.grid.scale, grid.scale), take(better, best_.grid.zero, grid.zero);
+    take(spread(better), best_.levels.q, levels.q);
   }
 
   const Tensor &piece_, &gram_;
   const Encoding& encoding_;
-  Tensor low_, high_, below_, above_, error_;  // (N, 1)
+  int64_t groups_, columns_;
+  Tensor low_, high_, below_, above_, error_;  // (N, G)
   bool symmetric_;
   Quantized best_;
 };
@@ -64,7 +78,7 @@ class RangeSearch {
 // Scales of rows [begin, end) that minimise tr(D H D^T) with the codes as they are: one small system a row.
 Tensor fitted_scales(const Tensor& w, const Tensor& steps, const Tensor& scale, const Tensor& gram, int64_t group) {
   const int64_t rows = w.size(0), G = scale.size(1);
-  Tensor a = at::empty({rows, G, G}), b = at::empty({rows, G});
+  Tensor a = at::empty({rows, G, G}, w.options()), b = at::empty({rows, G}, w.options());
   for (int64_t g = 0; g < G; ++g) {
     const Tensor product = steps.slice(1, g * group, (g + 1) * group).mm(gram.slice(0, g * group, (g + 1) * group));  // (rows, K)
     a.select(1, g).copy_((product * steps).view({rows, G, group}).sum(2));
@@ -82,11 +96,15 @@ void refit(const Tensor& w, const Tensor& gram, const Encoding& encoding, Quanti
   Tensor steps = out.levels.q.to(at::kFloat);
   if (grid.zero.defined()) steps.sub_(grid.zero.repeat_interleave(grid.group, 1));
   Tensor fitted = at::empty_like(grid.scale);
-  for_each_single_threaded((N + kRows - 1) / kRows, [&](int64_t i) {
-    const int64_t begin = i * kRows, end = std::min(N, begin + kRows);
+  const int64_t step = w.is_cuda() ? kRowsOfGpu : kRows;
+  const auto fit = [&](int64_t i) {
+    const int64_t begin = i * step, end = std::min(N, begin + step);
     const auto rows = [&](const Tensor& t) { return t.slice(0, begin, end); };
     rows(fitted).copy_(fitted_scales(rows(w), rows(steps), rows(grid.scale), gram, grid.group));
-  });
+  };
+  if (!w.is_cuda()) for_each_single_threaded((N + step - 1) / step, fit);
+  else
+    for (int64_t i = 0; i * step < N; ++i) fit(i);
   fitted = encoding.storable_scale(fitted);
   // A scale never turns round or runs away: codes were chosen for the searched one.
   const Tensor usable = fitted.isfinite().logical_and(fitted > grid.scale * 0.5).logical_and(fitted < grid.scale * 2);
@@ -99,6 +117,14 @@ Quantized round_by_output(const Tensor& w, const Tensor& gram, const Encoding& e
   const int64_t K = w.size(1), columns = encoding.block_cols(K);
   if (encoding.spec().kind == EncodingKind::Ggml) return encoding.quantize(w, {gram.diagonal().clamp_min(0).contiguous(), false, false});
   if (!clip || encoding.spec().tensor_scale) return encoding.quantize(w, {});
+  const auto refitted = [&](Quantized out) {
+    refit(w, gram, encoding, out);
+    return out;
+  };
+  if (w.is_cuda()) {
+    const Tensor tiles = gram.view({K / columns, columns, K / columns, columns});
+    return refitted(RangeSearch(w.contiguous(), tiles.diagonal(0, 0, 2).permute({2, 0, 1}).contiguous(), encoding).run());
+  }
   std::vector<Quantized> pieces(size_t(K / columns));
   for_each_single_threaded(K / columns, [&](int64_t g) {
     const Tensor piece = w.slice(1, g * columns, (g + 1) * columns).contiguous();
@@ -108,9 +134,7 @@ Quantized round_by_output(const Tensor& w, const Tensor& gram, const Encoding& e
   std::vector<Tensor> codes;
   std::vector<Grid> grids;
   for (auto& piece : pieces) codes.push_back(piece.levels.q), grids.push_back(piece.grid);
-  Quantized out{{at::cat(codes, 1)}, concat_columns(grids)};
-  refit(w, gram, encoding, out);
-  return out;
+  return refitted({{at::cat(codes, 1)}, concat_columns(grids)});
 }
 
 }  // namespace teeny
