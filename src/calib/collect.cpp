@@ -22,6 +22,12 @@ Attend whole_window(const Tensor& hidden) {
   return attend;
 }
 
+Tensor forward(const ModelSpec& spec, const Block& block, const Tensor& h, const Rope& rope, Part part, const Observer& observer = {}) {
+  if (part == Part::Mlp) return mlp_forward(spec, block, h, observer);
+  if (part == Part::Attention) return attention_forward(spec, block, 0, h, rope, whole_window(h), observer);
+  return block_forward(spec, block, 0, h, rope, whole_window(h), observer);
+}
+
 // Windows that are captured together: a fixed number, whatever the machine, so that sums are always cut the same way.
 int64_t windows_per_chunk(const HiddenStates& hidden, int64_t largest_k, size_t inputs) {
   int64_t longest = 1;
@@ -91,11 +97,11 @@ double output_error(const Tensor& w, const Tensor& quantized, const Tensor& gram
 namespace {
 
 void collect_on_gpu(const ModelSpec& spec, const Block& block, const HiddenStates& hidden, const Rope& rope, int last, const std::function<bool(int)>& wanted, bool with_gram,
-                    std::array<InputStats, 4>& stats, Context& context) {
+                    Part part, std::array<InputStats, 4>& stats, Context& context) {
   int64_t first = 0;
   for (const auto& h : hidden) {
     context.check_interrupted();
-    block_forward(spec, block, 0, h, rope, whole_window(h), [&](int input, const Tensor& x) {
+    forward(spec, block, h, rope, part, [&](int input, const Tensor& x) {
       if (wanted(input)) accumulate_on_gpu(stats[size_t(input)], x, with_gram, first);
       return input < last;
     });
@@ -106,12 +112,12 @@ void collect_on_gpu(const ModelSpec& spec, const Block& block, const HiddenState
 }  // namespace
 
 std::array<InputStats, 4> collect(const ModelSpec& spec, const Block& block, const HiddenStates& hidden, const Rope& rope, const std::vector<int>& inputs,
-                                  bool with_gram, Context& context, int64_t layer) {
+                                  bool with_gram, Context& context, int64_t layer, Part part) {
   std::array<InputStats, 4> stats;
   const int last = *std::max_element(inputs.begin(), inputs.end());
   const auto wanted = [&](int input) { return std::find(inputs.begin(), inputs.end(), input) != inputs.end(); };
   const bool on_gpu = !hidden.empty() && hidden[0].is_cuda();
-  if (on_gpu) collect_on_gpu(spec, block, hidden, rope, last, wanted, with_gram, stats, context);
+  if (on_gpu) collect_on_gpu(spec, block, hidden, rope, last, wanted, with_gram, part, stats, context);
   const int64_t step = windows_per_chunk(hidden, std::max(spec.hidden, spec.intermediate), inputs.size());
   for (int64_t begin = 0; begin < int64_t(hidden.size()) && !on_gpu; begin += step) {
     context.check_interrupted();
@@ -119,7 +125,7 @@ std::array<InputStats, 4> collect(const ModelSpec& spec, const Block& block, con
     std::vector<std::array<Tensor, 4>> captured(static_cast<size_t>(count));
     for_each_single_threaded(count, [&](int64_t i) {
       const auto& h = hidden[size_t(begin + i)];
-      block_forward(spec, block, 0, h, rope, whole_window(h), [&](int input, const Tensor& x) {
+      forward(spec, block, h, rope, part, [&](int input, const Tensor& x) {
         if (wanted(input)) captured[size_t(i)][size_t(input)] = x.view({x.size(1), x.size(2)});
         return input < last;
       });
@@ -162,11 +168,11 @@ std::array<Tensor, 4> sample_inputs(const ModelSpec& spec, const Block& block, c
   return out;
 }
 
-void advance(const ModelSpec& spec, const Block& block, HiddenStates& hidden, const Rope& rope, Context& context) {
+void advance(const ModelSpec& spec, const Block& block, HiddenStates& hidden, const Rope& rope, Context& context, Part part) {
   const auto step = [&](int64_t i) {
     context.check_interrupted();
     auto& h = hidden[size_t(i)];
-    h = block_forward(spec, block, 0, h, rope, whole_window(h));
+    h = forward(spec, block, h, rope, part);
   };
   if (hidden.empty() || !hidden[0].is_cuda()) return for_each_single_threaded(int64_t(hidden.size()), step);
   for (size_t i = 0; i < hidden.size(); ++i) step(int64_t(i));

@@ -91,6 +91,9 @@ void for_each_single_threaded(int64_t n, const std::function<void(int64_t)>& bod
   if (failure) std::rethrow_exception(failure);
 }
 
+TensorCores::TensorCores(bool on) : before_(at::globalContext().allowTF32CuBLAS()) { at::globalContext().setAllowTF32CuBLAS(on || before_); }
+TensorCores::~TensorCores() { at::globalContext().setAllowTF32CuBLAS(before_); }
+
 Tensor fixed_matmul(const Tensor& a, const Tensor& b) {
   if (a.is_cuda()) return at::mm(a, b);
   const Cut cut(a);
@@ -159,6 +162,16 @@ bool cholesky_in_place(Tensor& a) {
     const Tensor diagonal = diagonal_factor(cut.tile(a, k, k));
     if (!diagonal.defined()) return false;
     cut.tile(a, k, k).copy_(diagonal);
+    if (a.is_cuda()) {  // the same in larger steps
+      const int64_t begin = std::min(a.size(0), (k + 1) * cut.panel);
+      Tensor below = a.slice(0, begin).slice(1, k * cut.panel, begin);
+      if (below.size(0) > 0) below.copy_(at::linalg_solve_triangular(diagonal.t(), below, /*upper=*/true, /*left=*/false));
+      for (int64_t i = k + 1; i < n; ++i) {
+        const int64_t end = std::min(a.size(0), (i + 1) * cut.panel);
+        cut.rows(a, i).slice(1, begin, end).addmm_(cut.tile(a, i, k), below.slice(0, 0, end - begin).t(), 1, -1);
+      }
+      continue;
+    }
     for_each_piece(a, n - k - 1, [&](int64_t i) {  // L_ik = A_ik L_kk^-T
       Tensor below = cut.tile(a, k + 1 + i, k);
       below.copy_(at::linalg_solve_triangular(diagonal.t(), below, /*upper=*/true, /*left=*/false));
@@ -220,13 +233,7 @@ Tensor upper_from_reversed_factor(const Tensor& l) {
 }
 
 double energy(const Tensor& d, const Tensor& gram) {
-  if (!d.is_cuda()) return (fixed_matmul(d, gram) * d).sum(at::kDouble).item<double>();
-  // A sum of millions of products: those of the tensor cores' 10-bit inputs differ from it by less than its own rounding.
-  const bool before = at::globalContext().allowTF32CuBLAS();
-  at::globalContext().setAllowTF32CuBLAS(true);
-  const Tensor product = at::mm(d, gram);
-  at::globalContext().setAllowTF32CuBLAS(before);
-  return (product * d).sum(at::kDouble).item<double>();
+  return (fixed_matmul(d, gram) * d).sum(at::kDouble).item<double>();
 }
 
 }  // namespace teeny

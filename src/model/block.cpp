@@ -106,25 +106,39 @@ KvCache make_cache(const ModelSpec& spec, int64_t slots, int64_t capacity, at::T
   return cache;
 }
 
-Tensor block_forward(const ModelSpec& spec, const Block& block, int64_t layer, const Tensor& hidden, const Rope& rope, const Attend& attend,
-                     const Observer& observer) {
+namespace {
+
+bool go_on(const Observer& observer, int input, const Tensor& x) { return !observer || observer(input, x); }
+
+}  // namespace
+
+Tensor attention_forward(const ModelSpec& spec, const Block& block, int64_t layer, const Tensor& hidden, const Rope& rope, const Attend& attend,
+                         const Observer& observer) {
   const int64_t B = hidden.size(0), T = hidden.size(1);
-  const auto go_on = [&](int input, const Tensor& x) { return !observer || observer(input, x); };
-  Tensor x = rms_norm(hidden, block.attn_norm, spec.rms_eps);
-  if (!go_on(0, x)) return {};
+  const Tensor x = rms_norm(hidden, block.attn_norm, spec.rms_eps);
+  if (!go_on(observer, 0, x)) return {};
   const Heads heads = project(spec, block, x, rope, attend);
   const auto [k, v] = through_cache(spec, layer, heads, attend);
   const std::optional<Tensor> mask = attend.mask.defined() ? std::optional(attend.mask) : std::nullopt;
   const bool gqa = spec.heads != spec.kv_heads;
   Tensor a = at::scaled_dot_product_attention(heads.q, k, v, mask, 0.0, !mask && attend.causal && T > 1, std::nullopt, gqa);
   a = a.transpose(1, 2).reshape({B, T, spec.heads * spec.head_dim});
-  if (!go_on(1, a)) return {};
-  Tensor out = hidden + block.linears[3](a);
-  x = rms_norm(out, block.mlp_norm, spec.rms_eps);
-  if (!go_on(2, x)) return {};
+  if (!go_on(observer, 1, a)) return {};
+  return hidden + block.linears[3](a);
+}
+
+Tensor mlp_forward(const ModelSpec& spec, const Block& block, const Tensor& hidden, const Observer& observer) {
+  const Tensor x = rms_norm(hidden, block.mlp_norm, spec.rms_eps);
+  if (!go_on(observer, 2, x)) return {};
   const Tensor m = at::silu(block.linears[4](x)) * block.linears[5](x);
-  if (!go_on(3, m)) return {};
-  return out + block.linears[6](m);
+  if (!go_on(observer, 3, m)) return {};
+  return hidden + block.linears[6](m);
+}
+
+Tensor block_forward(const ModelSpec& spec, const Block& block, int64_t layer, const Tensor& hidden, const Rope& rope, const Attend& attend,
+                     const Observer& observer) {
+  const Tensor out = attention_forward(spec, block, layer, hidden, rope, attend, observer);
+  return out.defined() ? mlp_forward(spec, block, out, observer) : Tensor();
 }
 
 Linear load_linear(const WeightLoader& loader, const std::string& module, int64_t N, int64_t K, at::TensorOptions options) {

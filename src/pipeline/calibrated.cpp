@@ -43,7 +43,7 @@ class BlockLoop {
       write_vectors(layer, block);
       {
         PhaseTimer timer(job_, "forward");
-        if (layer + 1 < spec_.layers) advance(spec_, for_forward(block, place_), hidden_, rope_, job_.context);
+        if (layer + 1 < spec_.layers) advance(spec_, for_forward(block, place_), hidden_, rope_, job_.context, behind_attention_ ? Part::Mlp : Part::Whole);
       }
       sample_memory();
       finish_block(layer + 1);
@@ -228,14 +228,21 @@ class BlockLoop {
   void gptq(int64_t layer, Block& block) {
     const auto& o = job_.options;
     GptqOptions options{o.damp, o.block, o.act_order, o.desc_act, o.mse};
+    options.tensor_cores = place_.dtype == at::kBFloat16;
     const Sparsity sparsity = parse_sparsity(o.sparsity);
     options.prune = sparsity.share, options.prune_of = sparsity.of;
     std::array<InputStats, 4> stats;
+    behind_attention_ = false;
     for (int input = 0; input < 4; ++input) {
+      if (input == 2 && o.true_sequential) {  // attention and o_proj are what they will be: nothing goes through them again
+        PhaseTimer timer(job_, "forward");
+        advance(spec_, for_forward(block, place_), hidden_, rope_, job_.context, Part::Attention);
+        behind_attention_ = true;
+      }
       if (input == 0 || o.true_sequential) {
         PhaseTimer timer(job_, "calibrate");
         std::vector<int> wanted = o.true_sequential ? std::vector<int>{input} : std::vector<int>{0, 1, 2, 3};
-        stats = collect(spec_, for_forward(block, place_), hidden_, rope_, wanted, true, job_.context, layer);
+        stats = collect(spec_, for_forward(block, place_), hidden_, rope_, wanted, true, job_.context, layer, behind_attention_ ? Part::Mlp : Part::Whole);
         for (const int i : wanted) agreement_[size_t(i)] = stats[size_t(i)].agreement();
       }
       GptqFactor factor;
@@ -261,6 +268,7 @@ class BlockLoop {
       result = tensor.method == "rtn" ? GptqResult{encoding->quantize(original, {}), 0, {}} : gptq_quantize(original, factor, *encoding, options);
     }
     Json extra = {{"damp", factor.damp}};
+    const TensorCores fast(place_.dtype == at::kBFloat16);  // what follows is measured, not stored
     if (factor.h.defined()) extra["output_error"] = output_error(original, decode(result.quantized.levels, result.quantized.grid), factor.h);
     if (options.prune > 0) extra["zeros"] = (decode(result.quantized.levels, result.quantized.grid) == 0).to(at::kFloat).mean().item<float>();
     if (!factor.u.defined()) {
@@ -282,10 +290,12 @@ class BlockLoop {
     sample_memory();
     for (size_t i = 0; i < block.linears.size(); ++i) block.linears[i].weight = weight_of(block, i);
     const BlockEncodings encodings = this->encodings(layer);
+    std::vector<AwqScale> powers;
     const AwqOptions options{job_.options.grid, job_.options.duo_scaling, job_.options.clip, norm_type(layer)};
     {
       PhaseTimer timer(job_, "search");
-      awq_transform(spec_, block, stats, encodings, options);
+      const TensorCores fast(place_.dtype == at::kBFloat16);  // errors that are compared, of sums over millions of products
+      powers = awq_transform(spec_, block, stats, encodings, options);
     }
     for (size_t i = 0; i < block.linears.size(); ++i) {
       if (!encodings[i]) {
@@ -300,7 +310,9 @@ class BlockLoop {
         result = awq_quantize(linear, stats[size_t(kLinears[i].input)], *encodings[i], options);
       }
       if (result.bias.defined()) linear.bias = result.bias;
-      const Json extra = {{"output_error", output_error(target, decode(result.quantized.levels, result.quantized.grid), stats[size_t(kLinears[i].input)].gram)}};
+      Json extra = {{"output_error", output_error(target, decode(result.quantized.levels, result.quantized.grid), stats[size_t(kLinears[i].input)].gram)}};
+      for (const auto& power : powers)
+        if (power.input == kLinears[i].input) extra["scale_powers"] = {power.ratio, power.weight_ratio};
       store(layer, i, block, *encodings[i], result.quantized, target, extra);
     }
   }
@@ -324,6 +336,7 @@ class BlockLoop {
   BlockReader reader_;
   Behind behind_;
   HiddenStates hidden_;
+  bool behind_attention_ = false;  // of the current block: hidden_ has passed its first half
   Rope rope_;
   std::array<Tensor, 4> samples_;      // rows of the current block's inputs, with 8-bit activations
   std::array<Tensor, 4> input_scale_;  // of the current block, with static activations

@@ -113,12 +113,11 @@ Json knobs(const QuantizeOptions& o, const Plan& plan) {
   return out;
 }
 
-Json work_json(const Outcome& outcome, Json source, const Plan& plan) {
+Json work_json(const Outcome& outcome, Json source, const std::string& device) {
   Json seconds = Json::object();
   for (const auto& [phase, value] : outcome.seconds) seconds[phase] = value;
-  (void)plan;
   return {{"seconds_by_phase", seconds}, {"peak_host_bytes", peak_host_bytes()}, {"peak_anonymous_bytes", peak_anonymous_bytes()}, {"peak_device_bytes", outcome.device_bytes > 0 ? Json(outcome.device_bytes) : Json()},
-          {"tensors", outcome.tensors}, {"fallbacks", outcome.fallbacks}, {"source", std::move(source)}, {"dry_run", false}};
+          {"tensors", outcome.tensors}, {"fallbacks", outcome.fallbacks}, {"source", std::move(source)}, {"dry_run", false}, {"device", device}};
 }
 
 // Codes that were decoded and fitted anew, or rounded to 16 bits, are not what they were: said aloud, with how much.
@@ -156,7 +155,7 @@ Json run_quantize(const QuantizeOptions& options, Context& context) {
   model["method"] = plan.method;
   model["granularity"] = plan.granularity;
   record.json()["model"] = model;
-  Json body = work_json(outcome, describe_model(*source, spec, read_quant_config(*source), false), plan);
+  Json body = work_json(outcome, describe_model(*source, spec, read_quant_config(*source), false), plan.act_bits == 8 && plan.calibrated ? "cpu" : context.device);
   body["calibration"] = outcome.calibration;
   body["options"] = knobs(options, plan);
   if (mixed.sensitivity) body["sensitivity"] = sensitivity_record(*mixed.sensitivity, plan);
@@ -179,7 +178,7 @@ Json run_convert(const ConvertOptions& options, Context& context) {
   record.json()["model"] = describe(outcome.path, options.hash);
   const QuantConfig from = read_quant_config(*source);
   warn_of_losses(outcome, from, plan, context);
-  Json body = work_json(outcome, describe_model(*source, spec, from, false), plan);
+  Json body = work_json(outcome, describe_model(*source, spec, from, false), context.device);
   body["format"] = plan.format;
   body["dtype"] = plan.dtype.empty() ? Json() : Json(plan.dtype);
   body["type"] = plan.type.empty() ? Json() : Json(plan.type);

@@ -19,6 +19,18 @@ void add_gram(Tensor& gram, const Tensor& x);                 // gram (K, K) f32
 void mirror_lower(Tensor& square);                            // copies the lower triangle to the upper
 double energy(const Tensor& d, const Tensor& gram);           // tr(D G D^T), d (N, K); on a GPU to about three digits
 
+// While one lives: f32 products on a GPU take inputs of 10-bit fractions (TF32), if `on`. On the CPU it changes nothing.
+class TensorCores {
+ public:
+  explicit TensorCores(bool on);
+  ~TensorCores();
+  TensorCores(const TensorCores&) = delete;
+  TensorCores& operator=(const TensorCores&) = delete;
+
+ private:
+  bool before_;
+};
+
 // Lower Cholesky factor of a symmetric (K, K) f32 matrix (lower triangle read); undefined result: not positive definite.
 Tensor fixed_cholesky(const Tensor& a);
 // The same into the lower triangle of `a` itself (K, K). Of the rest only tiles on the diagonal change, so that a symmetric

@@ -21,6 +21,7 @@ struct AwqOptions {
 // What was chosen for one scaled group, for the record.
 struct AwqScale {
   std::string group;         // "input_layernorm -> q,k,v"
+  int input = 0;             // LinearSlot::input
   double ratio = 0, weight_ratio = 0;        // r and t
   double error_before = 0, error_after = 0;  // relative squared output error, at s = 1 and at the chosen s
 };

@@ -21,6 +21,7 @@ struct GptqOptions {
   double prune = 0;
   int64_t prune_of = 0;
   int sweeps = 2;            // coordinate descent over the codes afterwards
+  bool tensor_cores = false; // on a GPU: errors are spread with products of 10-bit fractions (TF32), factors stay f32
 };
 
 // What linears that share an input share: the factor and the order.

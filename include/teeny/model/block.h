@@ -66,6 +66,11 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps);
 Tensor block_forward(const ModelSpec& spec, const Block& block, int64_t layer, const Tensor& hidden, const Rope& rope, const Attend& attend,
                      const Observer& observer = {});
 
+// Its two halves: through attention and o_proj (inputs 0 and 1), and through the MLP from there (inputs 2 and 3).
+Tensor attention_forward(const ModelSpec& spec, const Block& block, int64_t layer, const Tensor& hidden, const Rope& rope, const Attend& attend,
+                         const Observer& observer = {});
+Tensor mlp_forward(const ModelSpec& spec, const Block& block, const Tensor& hidden, const Observer& observer = {});
+
 Linear load_linear(const WeightLoader& loader, const std::string& module, int64_t N, int64_t K, at::TensorOptions options);
 Block load_block(const WeightLoader& loader, const ModelSpec& spec, int64_t layer, at::TensorOptions options);
 

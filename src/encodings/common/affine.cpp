@@ -133,10 +133,10 @@ Tensor unpack_middle(const Tensor& words, int bits) {  // (A, bits, C) -> (A, 32
   return codes;
 }
 
-// Columns filled up to a multiple of 32 with zeros, as (R, C / 32, width, 1).
+// Columns filled up to a multiple of 32 with zeros, as (R * C / width, width, 1).
 Tensor in_blocks(const Tensor& t, int64_t width) {
   const int64_t R = t.size(0), blocks = (t.size(1) + width - 1) / width;
-  return at::constant_pad_nd(t, {0, blocks * width - t.size(1)}).view({R * blocks, width, 1});
+  return at::constant_pad_nd(t.contiguous(), {0, blocks * width - t.size(1)}).view({R * blocks, width, 1});
 }
 
 }  // namespace

@@ -11,8 +11,6 @@
 namespace teeny {
 namespace {
 
-double gram_norm(const Tensor& d, const Tensor& gram) { return (fixed_matmul(d, gram) * d).sum(at::kDouble).item<double>(); }
-
 // What the inputs of a group are like: the error that counts is E (d x)^2, and where a bias takes up its mean, the variance.
 struct Inputs {
   Tensor gram, covariance;  // (K, K): mean of x x^T, and the same about the mean of x where there are biases
@@ -26,16 +24,15 @@ struct Inputs {
 
 // Sum over the linears of tr(D G D^T) / tr(W G W^T) with D = dequantized(W s) / s - W: the relative squared output error,
 // without activations. Relative, because q, k, v and gate, up differ in scale by orders of magnitude while a relative
-// error in each of them harms alike.
-// `energy` is the second norm, of each consumer.
-double output_error(const Block& block, const ScaleGroup& group, const Inputs& inputs, const std::vector<double>& energy, const Tensor& s, const BlockEncodings& encodings) {
+// error in each of them harms alike. norms: tr(W G W^T) of each.
+double output_error(const Block& block, const ScaleGroup& group, const Inputs& inputs, const std::vector<double>& norms, const Tensor& s, const BlockEncodings& encodings) {
   double error = 0;
   for (size_t i = 0; i < group.consumers.size(); ++i) {
     const size_t index = group.consumers[i];
     const Tensor& w = block.linears[index].weight;
     const auto [levels, grid] = encodings[index]->quantize(w * s, {});
     const Tensor d = decode(levels, grid).div_(s).sub_(w);
-    error += gram_norm(d, inputs.error_of(block.linears[index])) / energy[i];
+    error += energy(d, inputs.error_of(block.linears[index])) / norms[i];
   }
   return error;
 }
@@ -76,10 +73,10 @@ class ScaleSearch {
       : block_(block), group_(group), encodings_(encodings), inputs_(stats, std::any_of(group.consumers.begin(), group.consumers.end(), [&](size_t i) { return block.linears[i].bias.defined(); })), x_(stats.absolute / double(stats.tokens)) {
     const int64_t K = x_.size(0);
     w_ = relative_weight(block, group, encodings[group.consumers[0]]->block_cols(K)) + 1e-4;
-    best_.s = at::ones({K});
-    best_.note.group = group.name;
-    for (const size_t index : group.consumers) energy_.push_back(std::max(gram_norm(block.linears[index].weight, inputs_.gram), 1e-30));
-    best_.note.error_before = best_.note.error_after = output_error(block, group, inputs_, energy_, best_.s, encodings);
+    for (const size_t index : group.consumers) norms_.push_back(std::max(energy(block.linears[index].weight, inputs_.gram), 1e-30));
+    best_.s = at::ones({K}, x_.options());
+    best_.note.group = group.name, best_.note.input = group.input;
+    best_.note.error_before = best_.note.error_after = output_error(block, group, inputs_, norms_, best_.s, encodings);
   }
 
   Choice run(const AwqOptions& options) {
@@ -102,7 +99,7 @@ class ScaleSearch {
     Tensor s = x_.pow(powers.x);
     if (powers.w > 0) s = s / w_.pow(powers.w);
     s = tied(group_, normalised(s));
-    const double error = output_error(block_, group_, inputs_, energy_, s, encodings_);
+    const double error = output_error(block_, group_, inputs_, norms_, s, encodings_);
     if (!(error < best_.note.error_after)) return;  // NaN loses
     at_ = powers;
     best_.s = s;
@@ -113,7 +110,7 @@ class ScaleSearch {
   const ScaleGroup& group_;
   const BlockEncodings& encodings_;
   Inputs inputs_;
-  std::vector<double> energy_;
+  std::vector<double> norms_;
   Tensor x_, w_;
   Powers at_;
   Choice best_;

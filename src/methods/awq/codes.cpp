@@ -9,23 +9,28 @@ namespace teeny {
 namespace {
 
 constexpr int64_t kRows = 256;          // a task: rows are independent
+constexpr int64_t kRowsOfGpu = 4096;    // the same on a GPU
 constexpr double kKeep = 1e-3;          // pull of the least squares towards the scale that was searched
 constexpr double kLowestShrink = 0.5;
 constexpr int kSweeps = 2;              // over the groups, each with what the errors of the others do to it
 
-// What a group of columns has been given, (rows, group) codes and (rows, 1) numbers of the grid, with the error that counts:
-// tr(d G d^T) + 2 tr(d c^T), d the error of the group's weights, c what the other groups' errors do to its columns.
+// What G groups of columns have been given: (rows, G * columns) codes and (rows, G) numbers of the grid, with the error
+// that counts, (rows, G): tr(d H d^T) + 2 tr(d c^T), d the error of a group's weights, c what the other groups' errors do
+// to its columns.
 struct Piece {
   Quantized chosen;
   Tensor d, error;
 };
 
-// Ranges of one group of columns, as shares of the full range below and above zero.
+// Ranges of groups of columns, as shares of the full range below and above zero. On the CPU a group is searched alone; a
+// GPU takes all groups in each of its launches.
 class RangeSearch {
  public:
+  // weights, others (rows, G * columns); gram: of one group (columns, columns), of several (G, columns, columns)
   RangeSearch(const Tensor& weights, const Tensor& gram, const Tensor& others, const Encoding& encoding, Piece& piece)
-      : weights_(weights), gram_(gram), others_(others), encoding_(encoding), piece_(piece) {
-    low_ = weights.amin({1}, true).clamp_max_(0), high_ = weights.amax({1}, true).clamp_min_(0);
+      : weights_(weights), gram_(gram), others_(others), encoding_(encoding), piece_(piece), groups_(gram.dim() == 3 ? gram.size(0) : 1), columns_(gram.size(-1)) {
+    const Tensor grouped = weights.view({weights.size(0), groups_, columns_});
+    low_ = grouped.amin({2}).clamp_max_(0), high_ = grouped.amax({2}).clamp_min_(0);
     symmetric_ = encoding.spec().symmetric;
     if (symmetric_) {
       high_ = at::maximum(-low_, high_);
@@ -49,43 +54,55 @@ class RangeSearch {
   }
 
  private:
+  Tensor spread(const Tensor& t) const { return groups_ == 1 ? t : t.repeat_interleave(columns_, 1); }  // (rows, G) -> what broadcasts to weights_
+  Tensor per_group(const Tensor& t) const { return groups_ == 1 ? t.sum(1, true) : t.view({t.size(0), groups_, columns_}).sum(2); }
+
   Tensor error_of(const Tensor& d) const {
-    const Tensor quadratic = (d.mm(gram_) * d).sum(1, true);
-    return others_.defined() ? quadratic + 2 * (d * others_).sum(1, true) : quadratic;
+    Tensor quadratic;
+    if (groups_ == 1) {
+      quadratic = (d.mm(gram_) * d).sum(1, true);
+    } else {
+      const Tensor grouped = d.view({d.size(0), groups_, columns_}).transpose(0, 1);
+      quadratic = (at::bmm(grouped, gram_) * grouped).sum(2).t();
+    }
+    return others_.defined() ? quadratic + 2 * per_group(d * others_) : quadratic;
   }
 
   void attempt(Tensor below, Tensor above) {
     below = below.clamp(kLowestShrink, 1), above = above.clamp(kLowestShrink, 1);
-    const auto [levels, grid] = encoding_.quantize(at::minimum(at::maximum(weights_, low_ * below), high_ * above), {});
+    const auto [levels, grid] = encoding_.quantize(at::minimum(at::maximum(weights_, spread(low_ * below)), spread(high_ * above)), {});
     const Tensor d = decode(levels, grid).sub_(weights_);
     const Tensor error = error_of(d), better = error < piece_.error;
     if (!piece_.chosen.levels.q.defined()) piece_.chosen = {{levels.q.clone()}, grid};
     if (!piece_.d.defined()) piece_.d = d.clone();
-    const auto take = [&](Tensor& into, const Tensor& from) {
-      if (into.defined()) into = at::where(better, from, into);
+    const auto take = [](const Tensor& where, Tensor& into, const Tensor& from) {
+      if (into.defined()) into = at::where(where, from, into);
     };
-    take(piece_.error, error), take(below_, below), take(above_, above), take(piece_.d, d);
-    take(piece_.chosen.levels.q, levels.q), take(piece_.chosen.grid.scale, grid.scale), take(piece_.chosen.grid.zero, grid.zero);
+    take(better, piece_.error, error), take(better, below_, below), take(better, above_, above);
+    take(better, piece_.chosen.grid.scale, grid.scale), take(better, piece_.chosen.grid.zero, grid.zero);
+    const Tensor wide = spread(better);
+    take(wide, piece_.d, d), take(wide, piece_.chosen.levels.q, levels.q);
   }
 
   const Tensor &weights_, &gram_, &others_;
   const Encoding& encoding_;
   Piece& piece_;
-  Tensor low_, high_, below_, above_;  // (N, 1)
+  int64_t groups_, columns_;
+  Tensor low_, high_, below_, above_;  // (rows, G)
   bool symmetric_;
 };
 
-// Some rows of a weight, all groups.
+// Some rows of a weight, all groups: in pieces of one group each, or as one piece.
 class Rows {
  public:
   Rows(const Tensor& w, const Tensor& gram, const std::vector<Tensor>& blocks, const Encoding& encoding, int64_t columns)
       : w_(w), gram_(gram), blocks_(blocks), encoding_(encoding), columns_(columns), pieces_(blocks.size()) {}
 
   Quantized run() {
-    for (size_t g = 0; g < pieces_.size(); ++g) search(g, Tensor());
+    for (size_t p = 0; p < pieces_.size(); ++p) search(p, Tensor());
     refit();
     for (int i = 0; i < kSweeps && pieces_.size() > 1; ++i) {
-      for (size_t g = 0; g < pieces_.size(); ++g) search(g, others(g));
+      for (size_t p = 0; p < pieces_.size(); ++p) search(p, others(p));
       refit();
     }
     std::vector<Tensor> codes;
@@ -95,30 +112,31 @@ class Rows {
   }
 
  private:
-  Tensor columns_of(const Tensor& t, size_t g) const { return t.slice(1, int64_t(g) * columns_, int64_t(g + 1) * columns_); }
+  int64_t width() const { return w_.size(1) / int64_t(pieces_.size()); }
+  Tensor columns_of(const Tensor& t, size_t p) const { return t.slice(1, int64_t(p) * width(), int64_t(p + 1) * width()); }
 
-  void search(size_t g, const Tensor& others) { RangeSearch(columns_of(w_, g).contiguous(), blocks_[g], others, encoding_, pieces_[g]).run(); }
+  void search(size_t p, const Tensor& others) { RangeSearch(columns_of(w_, p).contiguous(), blocks_[p], others, encoding_, pieces_[p]).run(); }
 
-  Tensor others(size_t g) const {
+  Tensor others(size_t p) const {
     std::vector<Tensor> d;
-    for (size_t i = 0; i < pieces_.size(); ++i) d.push_back(i == g ? at::zeros_like(pieces_[i].d) : pieces_[i].d);
-    return at::cat(d, 1).mm(columns_of(gram_, g));
+    for (size_t i = 0; i < pieces_.size(); ++i) d.push_back(i == p ? at::zeros_like(pieces_[i].d) : pieces_[i].d);
+    return at::cat(d, 1).mm(columns_of(gram_, p));
   }
 
   // Scales that minimise tr(D G D^T) with the codes as they are: one small system a row.
   void refit() {
-    const int64_t rows = w_.size(0), G = int64_t(pieces_.size());
     std::vector<Tensor> pieces, scales;
     for (const auto& piece : pieces_) {
       const Grid& grid = piece.chosen.grid;
       const Tensor q = piece.chosen.levels.q.to(at::kFloat);
-      pieces.push_back(grid.zero.defined() ? q - grid.zero : q);
+      pieces.push_back(grid.zero.defined() ? q - (width() == columns_ ? grid.zero : grid.zero.repeat_interleave(columns_, 1)) : q);
       scales.push_back(grid.scale);
     }
     const Tensor steps = at::cat(pieces, 1), scale = at::cat(scales, 1);
-    Tensor a = at::empty({rows, G, G}), b = at::empty({rows, G});
+    const int64_t rows = w_.size(0), G = scale.size(1), each = width() / columns_;
+    Tensor a = at::empty({rows, G, G}, w_.options()), b = at::empty({rows, G}, w_.options());
     for (int64_t g = 0; g < G; ++g) {
-      const Tensor product = pieces[size_t(g)].mm(gram_.slice(0, g * columns_, (g + 1) * columns_));  // (rows, K)
+      const Tensor product = steps.slice(1, g * columns_, (g + 1) * columns_).mm(gram_.slice(0, g * columns_, (g + 1) * columns_));  // (rows, K)
       a.select(1, g).copy_((product * steps).view({rows, G, columns_}).sum(2));
       b.select(1, g).copy_((product * w_).sum(1));
     }
@@ -129,17 +147,17 @@ class Rows {
     // A scale never turns round or runs away: codes were chosen for the searched one.
     const Tensor usable = fitted.isfinite().logical_and(fitted > scale * 0.5).logical_and(fitted < scale * 2);
     const Tensor settled = at::where(usable, fitted, scale);
-    for (size_t g = 0; g < pieces_.size(); ++g) {
-      auto& piece = pieces_[g];
-      piece.chosen.grid.scale = settled.slice(1, int64_t(g), int64_t(g) + 1).contiguous();
-      piece.d = decode(piece.chosen.levels, piece.chosen.grid) - columns_of(w_, g);
+    for (size_t p = 0; p < pieces_.size(); ++p) {
+      auto& piece = pieces_[p];
+      piece.chosen.grid.scale = settled.slice(1, int64_t(p) * each, int64_t(p + 1) * each).contiguous();
+      piece.d = decode(piece.chosen.levels, piece.chosen.grid) - columns_of(w_, p);
     }
   }
 
   const Tensor &w_, &gram_;
   const std::vector<Tensor>& blocks_;
   const Encoding& encoding_;
-  int64_t columns_;
+  int64_t columns_;  // of a group
   std::vector<Piece> pieces_;
 };
 
@@ -162,12 +180,19 @@ Quantized round_by_output(const Tensor& w, const Tensor& gram, const Encoding& e
   if (encoding.spec().kind == EncodingKind::Ggml) return encoding.quantize(w, {gram.diagonal().clamp_min(0).contiguous(), false, false});
   if (!clip || encoding.spec().tensor_scale) return encoding.quantize(w, {});
   std::vector<Tensor> blocks;
-  for (int64_t g = 0; g < K; g += columns) blocks.push_back(gram.slice(0, g, g + columns).slice(1, g, g + columns).contiguous());
-  std::vector<Quantized> parts(size_t((N + kRows - 1) / kRows));
-  for_each_single_threaded(int64_t(parts.size()), [&](int64_t i) {
-    const Tensor rows = w.slice(0, i * kRows, std::min(N, (i + 1) * kRows));
+  const int64_t step = w.is_cuda() ? kRowsOfGpu : kRows;
+  if (w.is_cuda())
+    blocks.push_back(gram.view({K / columns, columns, K / columns, columns}).diagonal(0, 0, 2).permute({2, 0, 1}).contiguous());
+  else
+    for (int64_t g = 0; g < K; g += columns) blocks.push_back(gram.slice(0, g, g + columns).slice(1, g, g + columns).contiguous());
+  std::vector<Quantized> parts(size_t((N + step - 1) / step));
+  const auto work = [&](int64_t i) {
+    const Tensor rows = w.slice(0, i * step, std::min(N, (i + 1) * step)).contiguous();
     parts[size_t(i)] = Rows(rows, gram, blocks, encoding, columns).run();
-  });
+  };
+  if (!w.is_cuda()) for_each_single_threaded(int64_t(parts.size()), work);
+  else
+    for (int64_t i = 0; i < int64_t(parts.size()); ++i) work(i);
   std::vector<Tensor> codes;
   for (const auto& part : parts) codes.push_back(part.levels.q);
   return {{at::cat(codes)}, stack_rows(parts)};

@@ -182,6 +182,7 @@ GptqFactor gptq_factor(InputStats& stats, const GptqOptions& options) {
 
 GptqResult gptq_quantize(const Tensor& w, const GptqFactor& factor, const Encoding& encoding, const GptqOptions& options) {
   if (!factor.u.defined()) return {encoding.quantize(w, {factor.importance, false, options.mse}), 0, {}};
+  const TensorCores products(options.tensor_cores);
   GptqResult result = options.together > 0                       ? with_whole_blocks(w, factor, encoding, options)
                       : options.act_order && !options.desc_act && options.prune == 0 ? with_static_groups(w, factor, encoding, options)
                                                                 : with_dynamic_groups(w, factor, encoding, options);

@@ -52,7 +52,9 @@ TEST_F(CudaMethods, RoundingGivesTheBytesOfTheCpu) {
     const QuantTensor expected = encoding->pack(here.levels, here.grid), got = encoding->pack(there.levels, there.grid);
     for (size_t i = 0; i < expected.parts.size(); ++i) EXPECT_TRUE(same_bits(got.parts[i].second, expected.parts[i].second)) << spec.name() << " " << expected.parts[i].first;
     EXPECT_TRUE(same_bits(encoding->decode(got), encoding->decode(expected))) << spec.name();
-    EXPECT_TRUE(same_bits(decode(there.levels, there.grid), encoding->decode(got))) << spec.name();
+    // (LLM.int8 multiplies in bitsandbytes' order, which is not the grid's.)
+    const bool grid_decodes = spec.kind != EncodingKind::BnbInt8;
+    EXPECT_TRUE(!grid_decodes || same_bits(decode(there.levels, there.grid), encoding->decode(got))) << spec.name();
     ++checked;
   }
   EXPECT_GT(checked, 40);
