@@ -10,12 +10,12 @@ namespace {
 
 // What operations reach of the full speed of multiply-adds in registers, and what one pass over an element costs in them:
 // measured once with scripts/time_estimate.sh, on x86 with AVX-512 and libtorch's MKL. Rough elsewhere.
-constexpr double kProduct = 0.60;      // large matrix products
+constexpr double kProduct = 0.47;      // large matrix products
 constexpr double kFactor = 0.35;       // Cholesky and triangular inverse
-constexpr double kLoop = 0.10;         // column loops of our own
-constexpr double kPass = 40;           // one element read, changed and written
+constexpr double kLoop = 0.012;        // column loops of our own
+constexpr double kPass = 240;          // one element read, changed and written
 constexpr double kDecodeProduct = 0.30;  // products of few rows
-constexpr double kSearchAWeight = 1500;  // the search of a GGML block type, a weight
+constexpr double kSearchAWeight = 6000;  // the search of a GGML block type, a weight
 constexpr double kBytesASecond = 1e9;  // weights read, codes written
 
 double square(double x) { return x * x; }
@@ -55,7 +55,7 @@ void add_gptq(Work& work, const Plan& plan, const Shapes& s, const QuantizeOptio
     work.solve += 2.0 / 3 * square(s.K[input]) * s.K[input] / kFactor;
     // The update of the one pass, the residual and two sweeps of descent, and the output error for the record.
     work.solve += 11 * s.per_input_nk2[input] / kProduct;
-    work.solve += s.per_input[input] * (6 * double(std::min<double>(double(o.block), s.K[input])) / kLoop + (o.mse ? 80 * 4 : 4) * kPass);
+    work.solve += s.per_input[input] * (6 * double(std::min<double>(double(o.block), s.K[input])) / kLoop + (o.mse ? 80 * 5 : 5) * kPass);
   }
   if (!o.true_sequential) work.calibrate += forward(plan.spec, s, tokens, length, 3);
 }
@@ -95,7 +95,7 @@ Work count_work(const Plan& plan, const QuantizeOptions& options, bool self) {
   const Shapes s = shapes_of(plan.spec);
   const double length = double(options.seq_len), tokens = double(options.samples) * length, layers = double(plan.spec.layers);
   for (const auto& tensor : plan.tensors)
-    if (tensor.weight) work.solve += double(tensor.N) * double(tensor.K) * (tensor.encoding.kind == EncodingKind::Ggml && tensor.method == "search" ? kSearchAWeight : 10 * kPass);
+    if (tensor.weight) work.solve += double(tensor.N) * double(tensor.K) * (tensor.encoding.kind == EncodingKind::Ggml && tensor.method == "search" ? kSearchAWeight : 4 * kPass);
   work.bytes = plan.bytes + uint64_t(plan.spec.parameters()) * 2;
   if (!plan.calibrated) return work;
   Work block;

@@ -98,6 +98,18 @@ TEST_F(LoaderTest, W8A8RoundsItsInput) {
   EXPECT_EQ(linear(at::zeros({1, 2})).item<float>(), 0);
 }
 
+TEST(MixedProducts, ColumnsWithOutliersAreNotRounded) {
+  const Tensor x = at::tensor({1.0f, 10.0f, 0.5f, -2.0f, 0.1f, 1.0f}).view({2, 3});
+  // Column 1 holds a 10. Of the rest, 0.5 of absmax 1 and 1 of absmax 2 are 63.5 steps each: the even 64.
+  const Tensor expected = at::tensor({1.0f, 10.0f, 64 / 127.0f, -2.0f, 0.1f, 128 / 127.0f}).view({2, 3});
+  EXPECT_TRUE(at::allclose(round_but_outliers(x, 6), expected, 1e-6, 1e-6)) << round_but_outliers(x, 6);
+  EXPECT_TRUE(at::allclose(round_but_outliers(x, 0).select(1, 1), at::tensor({10.0f, 0.0f + 6 * 2 / 127.0f}), 1e-6, 1e-6));  // none is apart
+  EXPECT_TRUE(round_but_outliers(at::zeros({1, 2, 3}), 6).equal(at::zeros({1, 2, 3})));
+  // A sequence does not see its neighbour's outliers.
+  const Tensor two = at::stack({x, at::ones({2, 3}) * at::tensor({1.0f, 0.3f, 0.2f})});
+  EXPECT_TRUE(round_but_outliers(two, 6)[1].equal(round_but_outliers(two.slice(0, 1), 6)[0]));
+}
+
 TEST_F(LoaderTest, StaticActivations) {
   Json config = compressed("int-quantized", {{"num_bits", 8}, {"strategy", "channel"}});
   config["config_groups"]["group_0"]["input_activations"] = {{"num_bits", 8}, {"strategy", "tensor"}, {"dynamic", false}, {"symmetric", false}};
