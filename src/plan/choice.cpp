@@ -139,7 +139,8 @@ Choice resolve(const QuantizeOptions& options) {
   Choice choice;
   choice.method = options.method;
   choice.bits = options.bits ? options.bits : rule.default_bits;
-  check_bits(rule, options.format == "gguf" ? rule_of("gguf").bits : rule.bits, choice.bits);
+  const bool sixteen = rule.bits == std::vector<int>{16};
+  check_bits(rule, options.format == "gguf" && !sixteen ? rule_of("gguf").bits : rule.bits, choice.bits);
   choice.format = options.format.empty() ? default_format(rule, choice.bits, options.act_bits) : options.format;
   choice.act_bits = options.act_bits, choice.act_static = options.act == "static";
   choice.ordered = options.desc_act && choice.method == "gptq";

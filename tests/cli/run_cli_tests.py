@@ -142,7 +142,7 @@ class MixedPrecision(InFolder):
         for code, message, args in [(3, r"below what gguf can be here: 2\.659 to 16\.018 bits", ["--target-bpw", "1.5"]), (3, "above what gguf can be", ["--target-size", "9GB"]),
                                     (2, "leave --bits out", ["--target-bpw", "5", "--bits", "4"]), (2, "leave --type out", ["--target-size", "5MB", "--type", "Q4_K_M"]),
                                     (2, "give one of them", ["--target-size", "5MB", "--max-ppl-increase", "1"]), (2, "choose among BF16", ["--target-bpw", "5", "--candidates", "Q9_K"]),
-                                    (2, "is what a target is solved over", ["--sensitivity", "absent.json"]), (3, "absent.json: no such file", ["--target-bpw", "5", "--sensitivity", "absent.json"]),
+                                    (2, "is what a target is solved over", ["--sensitivity", str(DEMO / "config.json")]), (3, "absent.json: no such file", ["--target-bpw", "5", "--sensitivity", "absent.json"]),
                                     (2, "not a size|bytes", ["--target-size", "9XB"])]:
             self.refused(code, message, "quantize", "--method", "gguf", *args, "--dry-run")
         self.refused(3, "the same bits there", "quantize", "--method", "int8", "--target-bpw", "8")
