@@ -15,7 +15,7 @@ constexpr int64_t kMostRounds = 64;
 constexpr const char* kPlaceOfTheUser = "\x1f";  // stands in no template
 
 struct Document {
-  std::vector<int32_t> ids;
+  std::string text;
   bool cut = false;  // it was longer than a sample
 };
 
@@ -30,13 +30,9 @@ class Author {
 
   std::vector<Document> plain(int64_t count) {
     const auto written = generate(std::vector(size_t(count), start()), options_.seq_len, ends());
-    const auto between = runner_.tokenizer().encode("\n");
     std::vector<Document> out;
-    for (const auto& text : written) {
-      if (text.ids.empty()) continue;
-      out.push_back({text.ids, text.finish == "length"});
-      out.back().ids.insert(out.back().ids.end(), between.begin(), between.end());
-    }
+    for (const auto& document : written)
+      if (!document.ids.empty()) out.push_back({runner_.tokenizer().decode(document.ids, /*skip_special=*/false) + "\n", document.finish == "length"});
     return out;
   }
 
@@ -51,10 +47,7 @@ class Author {
     for (const auto& question : questions) prompts.push_back(runner_.tokenizer().encode(chat_->render({{"user", question}}, true)));
     const auto answers = generate(prompts, options_.seq_len, {});
     std::vector<Document> out;
-    for (size_t i = 0; i < answers.size(); ++i) {
-      out.push_back({runner_.tokenizer().encode(chat_->render({{"user", questions[i]}, {"assistant", answers[i].text}}, false)), answers[i].finish == "length"});
-      std::erase(out.back().ids, int32_t(runner_.spec().bos));
-    }
+    for (size_t i = 0; i < answers.size(); ++i) out.push_back({chat_->render({{"user", questions[i]}, {"assistant", answers[i].text}}, false), answers[i].finish == "length"});
     return out;
   }
 
@@ -98,20 +91,22 @@ class Author {
   uint64_t next_key_ = 0;
 };
 
-// Documents end to end, until `windows` of them are full; more are asked for as their mean length says.
+// Documents end to end, until `windows` of them are full; more are asked for as their mean length says. They are encoded as a
+// text from a file would be: the tokens that were drawn need not be those into which the same text is split.
 template <class Write>
-void pack(Calibration& into, int64_t windows, int64_t length, const Write& write) {
+void pack(Calibration& into, const Runner& runner, int64_t windows, int64_t length, const Write& write) {
+  std::string text;
   std::vector<int32_t> ids;
   int64_t documents = 0;
   const int64_t wanted = windows * length;
   for (int64_t round = 0; int64_t(ids.size()) < wanted && round < kMostRounds; ++round) {
     const int64_t mean = documents > 0 ? std::max<int64_t>(1, int64_t(ids.size()) / documents) : length;
-    const int64_t count = std::max<int64_t>(1, (wanted - int64_t(ids.size()) + mean - 1) / mean);
-    for (const auto& document : write(count)) {
-      if (int64_t(ids.size()) >= wanted) break;
-      ids.insert(ids.end(), document.ids.begin(), document.ids.end());
+    for (const auto& document : write(std::max<int64_t>(1, (wanted - int64_t(ids.size()) + mean - 1) / mean))) {
+      text += document.text;
       ++documents, into.truncated += document.cut;
     }
+    ids = runner.tokenizer().encode(text);
+    std::erase(ids, int32_t(runner.spec().bos));
   }
   for (int64_t i = 0; i < windows && (i + 1) * length <= int64_t(ids.size()); ++i)
     into.windows.emplace_back(ids.begin() + i * length, ids.begin() + (i + 1) * length);
@@ -131,9 +126,9 @@ Calibration write_calibration(const TensorSource& source, const QuantizeOptions&
   if (chat) result.template_name = chat->name();
   Author author(*runner, chat.get(), options, context);
   const int64_t talks = chat ? options.samples / 2 : 0;
-  pack(result, options.samples - talks, options.seq_len, [&](int64_t count) { return author.plain(count); });
+  pack(result, *runner, options.samples - talks, options.seq_len, [&](int64_t count) { return author.plain(count); });
   const size_t plain = result.windows.size();
-  if (talks > 0) pack(result, talks, options.seq_len, [&](int64_t count) { return author.conversations(count); });
+  if (talks > 0) pack(result, *runner, talks, options.seq_len, [&](int64_t count) { return author.conversations(count); });
   if (result.windows.empty()) throw input_error("calibration", source.path(), "the model writes nothing: every text that was begun ended at once; pass --calibration FILE");
   if (int64_t(result.windows.size()) < options.samples)
     context.warn("calibration-short", fmt::format("{}: the model ends its texts so early that only {} windows of {} were filled; pass --calibration FILE", source.path(), result.windows.size(), options.seq_len));

@@ -13,7 +13,7 @@ namespace teeny {
 // it to the user, then its own answer (Xu et al., Magpie, arXiv 2406.08464).
 // Tokens that begin and end documents are not kept, as in calibration from a file: what a model computes at them is of
 // another size than all else (Sun et al., Massive Activations in Large Language Models, arXiv 2402.17762), and with several
-// in each window the statistics would describe them and not text. The same for every thread count.
+// in each window the statistics would describe them and not text. What was written is encoded like a file's text. The same for every thread count.
 Calibration write_calibration(const TensorSource& source, const QuantizeOptions& options, Context& context);
 
 }  // namespace teeny

@@ -74,7 +74,11 @@ EncodingSpec plain(DType dtype) {
   return spec;
 }
 
-// Largest block in f32, twice (weights and what replaces them), and the largest input's Hessian with two factors of it.
+// What the process holds without a model, and the inputs that are captured at a time (calib/collect.cpp), in bytes.
+constexpr uint64_t kBaseBytes = 128 << 20, kCapturedBytes = 128 << 20;
+
+// A block in f32, its largest weight twice more, the hidden states, and of the largest input either four matrices of the
+// Hessian's size or one with the inputs that are added to it.
 uint64_t working_bytes(const ModelSpec& spec, bool calibrated, int64_t samples, int64_t seq_len) {
   uint64_t block = 0, largest_k = 0, largest_linear = 0;
   for (const auto& slot : kLinears) {
@@ -86,7 +90,8 @@ uint64_t working_bytes(const ModelSpec& spec, bool calibrated, int64_t samples, 
   const uint64_t head = uint64_t(spec.vocab) * uint64_t(spec.hidden);
   if (!calibrated) return 8 * std::max(largest_linear, head);
   const uint64_t hidden = uint64_t(samples) * uint64_t(seq_len) * uint64_t(spec.hidden);
-  return 4 * (block + 2 * largest_linear + 4 * largest_k * largest_k + hidden);
+  const uint64_t square = 4 * largest_k * largest_k;
+  return 4 * (block + 2 * largest_linear + hidden) + std::max(4 * square, square + kCapturedBytes) + kBaseBytes;
 }
 
 // Every tensor of the model in file order, with `encode` choosing the encoding of each weight.
