@@ -11,6 +11,7 @@
 #include <sstream>
 #include <unordered_set>
 
+#include "record/gpus.h"
 #include "teeny/record/record.h"
 
 namespace teeny {
@@ -81,7 +82,7 @@ Json machine_info() {
           {"memory_bytes", kilobytes_field("/proc/meminfo", "MemTotal")},
           {"os", field_of("/etc/os-release", "PRETTY_NAME", '=').value_or(known ? names.sysname : "unknown")},
           {"kernel", known ? std::string(names.sysname) + " " + names.release + " " + names.machine : "unknown"},
-          {"gpus", Json::array()}};
+          {"gpus", gpu_list()}};
 }
 
 uint64_t peak_host_bytes() { return kilobytes_field("/proc/self/status", "VmHWM"); }

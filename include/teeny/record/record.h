@@ -27,7 +27,7 @@ class RunRecord {
   std::vector<uint64_t> energy_at_start_;
 };
 
-Json machine_info();                                   // cpu, cores, isa, memory_bytes, os, kernel, gpus ([]: the engine fills it)
+Json machine_info();                                   // cpu, cores, isa, memory_bytes, os, kernel, gpus (by NVML; [] without)
 Json energy_not_measured();                            // {source: "not measured", joules: null, idle_w: null}
 uint64_t peak_host_bytes();                            // VmHWM of this process
 uint64_t peak_anonymous_bytes();                       // highest RssAnon seen by sample_memory() so far

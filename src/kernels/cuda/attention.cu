@@ -79,6 +79,12 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(const AttendCall c) {
   const int64_t cache_ld = int64_t(kv) * D, cache_row = int64_t(c.slot[row]) * c.cache.capacity;
   __half* keys = static_cast<__half*>(c.cache.k) + cache_row * cache_ld + kv_head * D;
   __half* values = static_cast<__half*>(c.cache.v) + cache_row * cache_ld + kv_head * D;
+  // The first keys and values of each warp are on their way while the heads are rotated.
+  for (int at = lane; at < 16 * D / 64; at += 32) {
+    const int key = begin + warp * 8 + at % 8, line = at / 8;  // lines of 64 f16; keys first, then values
+    const __half* from = (line < D / 64 ? keys : values) + key * cache_ld + line % (D / 64) * 64;
+    if (key < end - 1) asm volatile("prefetch.global.L2 [%0];" ::"l"(from));
+  }
   const float scale = rsqrtf(float(D)) * 1.4426950408889634f;  // scores in powers of two
   for (int h = warp; h < G; h += kWarps) {
     for (int i = lane; i < D; i += 32) q[h][i] = in[(kv_head * G + h) * D + i];
