@@ -38,10 +38,10 @@ struct Cache {
 };
 // One new token for each of m sequences: qkv (m, ld) f32 holds q, k, v. Norms and rotates q and k at position[i], appends k
 // and v to slot[i], attends to positions 0 .. position[i]; x (m, heads * D). Work is split over the sequence in `splits`
-// pieces; scratch: attend_scratch_bytes(), zeroed once.
+// pieces; scratch: attend_scratch_bytes() of the largest call that uses it, zeroed once.
 void attend(const HeadShape& shape, const float* qkv, int64_t ld, const int32_t* position, const int32_t* slot, int m, const Cache& cache, int splits, void* scratch,
             const Activations& x, cudaStream_t stream);
-size_t attend_scratch_bytes(int heads, int kv, int D, int m, int splits);
+size_t attend_scratch_bytes(int heads, int D, int m, int splits);
 
 // Many tokens at once (prefill): qkv (T, ld) f16. q (T, heads * D) f16 gets the rotated q; k and v go to row[i] of the cache.
 void rope_and_cache(const HeadShape& shape, const void* qkv, int64_t ld, const int32_t* position, const int32_t* row, int64_t T, const Cache& cache, void* q,

@@ -3,7 +3,7 @@
 // Layout. Rows are cut into tiles of 16, columns into halves of 64: a half of a tile is what a warp multiplies in four
 // m16n8k16 steps. A half holds its codes as bit planes (4, 2, 1 or 8 bits of every code, or f16 values), each plane in
 // the order in which the 32 lanes load it; 2 halves (4 for the super-block forms) and their scales make a unit. Tiles come
-// in blocks of 8 (rows are padded to 128). In memory: block, unit, then half, tile, codes; then tile, scales.
+// in blocks of 8 (rows are padded to 128). In memory: block, unit, tile, then the halves' codes and the scales.
 //   lane = 4 g + t holds rows g, g + 8 and, of step s (16 columns), columns 16 s + 2 t, + 1, + 8, + 9.
 // Codes reach the matrix unit as f16 subnormals (code * 2^-24, exact), sums are f32, scales are applied to sums in f32.
 #pragma once
@@ -97,8 +97,8 @@ struct Activations {
   int rows = 0;
   static constexpr size_t panel_bytes(int64_t padded_columns, int rows) { return size_t(padded_columns) * size_t(rows) * 2; }
 };
-// Rows that panels for m tokens must have: whole token tiles of the kernel that multiplies them.
-constexpr int panel_rows(int m) { return m <= 8 ? 8 : m <= 16 ? 16 : m <= 64 ? 64 : m <= 128 ? 128 : (m + 191) / 192 * 192; }
+// Rows that panels for m tokens have: whole token tiles of the kernel that multiplies them.
+constexpr int panel_rows(int m) { return m <= 8 ? m : m <= 16 ? 16 : m <= 64 ? 64 : m <= 128 ? 128 : (m + 191) / 192 * 192; }
 struct LinearCall {
   Activations x;                // panels with panel_rows(m) rows; columns K .. padded_columns() are 0
   int m = 1;                    // any; at most kMaxTokens a call

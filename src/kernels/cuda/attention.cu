@@ -11,6 +11,10 @@ namespace {
 
 constexpr int kWarps = 4, kThreads = kWarps * 32, kPass = kWarps * 8;  // keys a block takes at a time: 8 a warp
 constexpr int kMaxGroup = 8;                                           // query heads that share a key head
+constexpr int kMaxKeyHeads = 64;
+// Counters of finished pieces come first in the scratch, at places that do not depend on m: whatever a call with another m
+// left behind them, they are 0 between calls.
+constexpr size_t kCounterBytes = size_t(kMaxTokens) * kMaxKeyHeads * 4;
 
 struct AttendCall {
   HeadShape shape;
@@ -259,14 +263,15 @@ size_t parts_floats(int heads, int D, int m, int splits) { return size_t(m) * si
 
 }  // namespace
 
-bool attention_supports(int heads, int kv, int D) { return (D == 64 || D == 96 || D == 128 || D == 256) && kv > 0 && heads % kv == 0 && heads / kv <= kMaxGroup; }
+bool attention_supports(int heads, int kv, int D) { return (D == 64 || D == 96 || D == 128 || D == 256) && kv > 0 && kv <= kMaxKeyHeads && heads % kv == 0 && heads / kv <= kMaxGroup; }
 
-size_t attend_scratch_bytes(int heads, int kv, int D, int m, int splits) { return parts_floats(heads, D, m, splits) * 4 + size_t(m) * size_t(kv) * 4; }
+size_t attend_scratch_bytes(int heads, int D, int m, int splits) { return kCounterBytes + parts_floats(heads, D, m, splits) * 4; }
 
 void attend(const HeadShape& shape, const float* qkv, int64_t ld, const int32_t* position, const int32_t* slot, int m, const Cache& cache, int splits, void* scratch,
             const Activations& x, cudaStream_t stream) {
-  float* parts = static_cast<float*>(scratch);
-  const AttendCall call{shape, qkv, ld, position, slot, cache, splits, parts, reinterpret_cast<unsigned int*>(parts + parts_floats(shape.heads, shape.D, m, splits)), x};
+  if (m > kMaxTokens) refuse("tokens of an attention step out of range");
+  auto* counters = static_cast<unsigned int*>(scratch);
+  const AttendCall call{shape, qkv, ld, position, slot, cache, splits, reinterpret_cast<float*>(static_cast<char*>(scratch) + kCounterBytes), counters, x};
   switch (shape.D) {
     case 64: return attend_with<2>(call, m, stream);
     case 96: return attend_with<3>(call, m, stream);

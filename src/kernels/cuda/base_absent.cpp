@@ -49,7 +49,7 @@ void embed(const PackedView*, const void*, const int32_t*, int64_t, int64_t, flo
 void round_to_int8(const Activations&, const Activations&, int64_t, int64_t, const float*, const float*, cudaStream_t) { absent(); }
 void silu_multiply(const void*, bool, int64_t, int64_t, int64_t, const Activations&, cudaStream_t) { absent(); }
 bool attention_supports(int, int, int) { return false; }
-size_t attend_scratch_bytes(int, int, int, int, int) { absent(); }
+size_t attend_scratch_bytes(int, int, int, int) { absent(); }
 void attend(const HeadShape&, const float*, int64_t, const int32_t*, const int32_t*, int, const Cache&, int, void*, const Activations&, cudaStream_t) { absent(); }
 void rope_and_cache(const HeadShape&, const void*, int64_t, const int32_t*, const int32_t*, int64_t, const Cache&, void*, cudaStream_t) { absent(); }
 void pick_greedy(const float*, int64_t, int, int32_t*, int32_t*, int32_t*, int32_t*, void*, cudaStream_t) { absent(); }

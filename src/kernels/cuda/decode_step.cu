@@ -57,8 +57,8 @@ __device__ float element(const PackedView& w, int64_t row, int64_t column) {
   const int in_unit = int(column % l.unit_columns()), half = in_unit / 64, s = in_unit % 64 / 16, c = in_unit % 16, r = int(row % 16);
   const int lane = (r & 7) * 4 + (c & 7) / 2, i = (r >> 3) + 2 * (c >> 3), e = c & 1;
   const int64_t tile = row / 16;
-  const uint8_t* base = w.data + (tile / 8 * l.units() + unit) * 8 * l.unit_bytes();
-  const uint8_t* at = base + (half * 8 + tile % 8) * l.half_bytes();
+  const uint8_t* base = w.data + ((tile / 8 * l.units() + unit) * 8 + tile % 8) * l.unit_bytes();
+  const uint8_t* at = base + half * l.half_bytes();
   if (l.bits == 16) return half_bits(reinterpret_cast<const uint16_t*>(at + s * 512 + lane * 16)[2 * i + e]) * w.factor;
   int code = 0;
   if (l.bits == 8) {
@@ -75,7 +75,7 @@ __device__ float element(const PackedView& w, int64_t row, int64_t column) {
     }
     if (l.bits == 3 || l.bits == 5) code |= int((reinterpret_cast<const uint32_t*>(at)[lane] >> (4 * s + i + 16 * e)) & 1) << shift;
   }
-  const uint8_t* scales = base + 8 * l.code_bytes() + tile % 8 * l.scale_bytes();
+  const uint8_t* scales = base + l.code_bytes();
   float scale = 1, min = 0, zero = float(l.zero);
   const auto* halves = reinterpret_cast<const uint16_t*>(scales);
   const int groups = 128 / l.group, g = in_unit / l.group;

@@ -39,7 +39,7 @@ __global__ void pack_codes(const PackCall c) {
   if (tile >= c.tiles) return;
   const int64_t unit = in_tile / halves, column0 = in_tile * 64 + 2 * (lane & 3);
   const int64_t to = c.tile0 + tile * c.tile_stride;
-  uint8_t* out = c.out + (to / 8 * l.units() + unit) * 8 * l.unit_bytes() + (in_tile % halves * 8 + to % 8) * l.half_bytes();
+  uint8_t* out = c.out + ((to / 8 * l.units() + unit) * 8 + to % 8) * l.unit_bytes() + in_tile % halves * l.half_bytes();
   const auto row_of = [&](int i) { return tile * 16 + (lane >> 2) + 8 * (i & 1); };
   const auto column_of = [&](int s, int i, int e) { return column0 + 16 * s + 8 * (i >> 1) + e; };
   if (l.bits == 16) {
@@ -88,7 +88,7 @@ __global__ void pack_scales(const PackCall c) {
   const int64_t tile = unit_index / l.units(), unit = unit_index % l.units(), row = tile * 16 + r;
   if (tile >= c.tiles) return;
   const int64_t to = c.tile0 + tile * c.tile_stride;
-  uint8_t* out = c.out + (to / 8 * l.units() + unit) * 8 * l.unit_bytes() + 8 * l.code_bytes() + to % 8 * l.scale_bytes();
+  uint8_t* out = c.out + ((to / 8 * l.units() + unit) * 8 + to % 8) * l.unit_bytes() + l.code_bytes();
   const bool real = row < l.N;
   if (!l.super()) {
     const int groups = 128 / l.group;

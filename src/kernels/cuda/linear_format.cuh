@@ -43,7 +43,7 @@ class Format {
 
   template <int NT, int RT>
   static void small(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
-    constexpr int kWarps = kUnit > 1024 ? 4 : 8, kStages = std::clamp(8192 / kUnit / RT, 2, 5), kHalves = kSuper ? 4 : 2;
+    constexpr int kWarps = kUnit > 1024 ? 4 : 8, kStages = std::clamp(8192 / kUnit / RT, 2, 4), kHalves = kSuper ? 4 : 2;
     constexpr auto kernel = linear_small<Bits, Form, NT, RT, kWarps, kStages>;
     allow<kernel>();
     const size_t ring = size_t(kWarps * kStages) * size_t(RT * w.layout.unit_bytes() + kHalves * c.m * 128), sums = size_t(kWarps) * RT * 16 * 8 * NT * 4;
@@ -62,10 +62,9 @@ class Format {
   }
   template <int N>
   static void wide(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
-    constexpr int kStages = Bits == 16 ? (N <= 64 ? 4 : 5) : N <= 64 ? 7 : N <= 128 ? 7 : 5;
-    const int stage = (N * 128 + 8 * (Half64<Bits>::kBytes + w.layout.scale_bytes()) + 1023) / 1024 * 1024, sums = N * (128 + 4) * 4;
-    const int bytes = 1024 + std::max(kStages * stage, sums);
-    blocks<linear_wide<Bits, Form, N, kStages>>(w, c, N, kWideThreads, bytes, bytes * 2 <= kSharedLimit && N <= 64 ? 2 : 1, 1.0f, stream);
+    using Rings = WideRings<Bits, Form, N>;
+    const int ring = Rings::kInputs * Rings::kInput + Rings::kWeights * 8 * w.layout.unit_bytes(), sums = N * (128 + 4) * 4, bytes = 1024 + std::max(ring, sums);
+    blocks<linear_wide<Bits, Form, N>>(w, c, N, kWideThreads, bytes, bytes * 2 <= kSharedLimit && N <= 64 ? 2 : 1, 1.0f, stream);
   }
   template <int NT>
   static void tile(const PackedView& w, const LinearCall& c, cudaStream_t stream) {

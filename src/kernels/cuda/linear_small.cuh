@@ -128,39 +128,29 @@ __global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, c
     barriers_visible();
   }
   __syncwarp();
-  // Lane j copies piece j of a stage: for each tile the halves and the scales; then the panels of the inputs.
-  constexpr int kTilePieces = kHalves + 1, kWeightPieces = RT * kTilePieces;
-  const uint8_t* block = w.data + int64_t(tile0 >> 3) * shape.units * 8 * shape.unit_bytes;
-  const int piece_tile = lane / kTilePieces, piece = lane % kTilePieces, in_block = (tile0 & 7) + piece_tile;
-  const int piece_from = piece < kHalves ? (piece * 8 + in_block) * kHalfBytes : kHalves * 8 * kHalfBytes + in_block * shape.scale_bytes;
-  const int piece_to = piece_tile * tile_bytes + piece * kHalfBytes, piece_bytes = lane >= kWeightPieces ? 0 : piece < kHalves ? kHalfBytes : shape.scale_bytes;
+  // The tiles of a block lie side by side in a unit, and so do the panels of a unit's inputs: one copy each.
+  const uint8_t* weights = w.data + (int64_t(tile0 >> 3) * shape.units * 8 + (tile0 & 7)) * tile_bytes;
   const auto fetch_weight = [&](int i, int slot) {
     if (i >= mine) return;
-    const uint8_t* from = block + int64_t(warp + i * Warps) * 8 * shape.unit_bytes;
+    const uint8_t* from = weights + int64_t(warp + i * Warps) * 8 * tile_bytes;
     const uint32_t to = ring + uint32_t(slot * stage_bytes);
     if constexpr (kBulkCopies) {
-      if (lane == 0) barrier_expect(barrier + 8 * slot, stage_bytes);
-      __syncwarp();
-      if (piece_bytes > 0) bulk_copy(to + piece_to, from + piece_from, piece_bytes, barrier + 8 * slot, policy);
-    } else {
-#pragma unroll
-      for (int r = 0; r < RT; ++r) {
-        const int t = (tile0 & 7) + r;
-#pragma unroll
-        for (int h = 0; h < kHalves; ++h) copy_pieces(to + r * tile_bytes + h * kHalfBytes, from + (h * 8 + t) * kHalfBytes, kHalfBytes, lane, 32);
-        copy_pieces(to + r * tile_bytes + kHalves * kHalfBytes, from + kHalves * 8 * kHalfBytes + t * shape.scale_bytes, shape.scale_bytes, lane, 32);
+      if (lane == 0) {
+        barrier_expect(barrier + 8 * slot, stage_bytes);
+        bulk_copy(to, from, RT * tile_bytes, barrier + 8 * slot, policy);
       }
+    } else {
+      copy_pieces(to, from, RT * tile_bytes, lane, 32);
     }
   };
   const auto fetch_input = [&](int i, int slot) {
     if (i < mine) {
       const uint32_t to = ring + uint32_t(slot * stage_bytes + RT * tile_bytes);
-      const uint8_t* from = static_cast<const uint8_t*>(c.x.data) + int64_t(warp + i * Warps) * kHalves * c.x.rows * 128;
+      const uint8_t* from = static_cast<const uint8_t*>(c.x.data) + int64_t(warp + i * Warps) * kHalves * panel_bytes;
       if constexpr (kBulkCopies) {
-        if (lane < kHalves) bulk_copy(to + lane * panel_bytes, from + lane * c.x.rows * 128, panel_bytes, barrier + 8 * slot);
+        if (lane == 0) bulk_copy(to, from, kHalves * panel_bytes, barrier + 8 * slot);
       } else {
-#pragma unroll
-        for (int h = 0; h < kHalves; ++h) copy_pieces(to + h * panel_bytes, from + h * c.x.rows * 128, panel_bytes, lane, 32);
+        copy_pieces(to, from, kHalves * panel_bytes, lane, 32);
       }
     }
     if constexpr (!kBulkCopies) copies_commit();
@@ -171,6 +161,15 @@ __global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, c
   dependency_wait();
 #pragma unroll
   for (int i = 0; i < Stages; ++i) fetch_input(i, i);
+  // The first value that this thread will add to is read now, so that its way from memory is over by then.
+  const auto place = [&](int i, int& n, int& r) { n = RT == 1 ? i >> 4 : i >> 5, r = RT == 1 ? 0 : (i >> 4) & 1; };
+  float before = 0;
+  if (c.store == Store::Residual && threadIdx.x < 16 * m * RT) {
+    int n, r;
+    place(threadIdx.x, n, r);
+    const int64_t row = int64_t(tile0 + r) * 16 + (threadIdx.x & 15);
+    if (row < l.N) before = c.out[n * c.ldo + row];
+  }
   Sums<NT> sums[RT];
   float ones[NT][4];
   clear(ones);
@@ -257,9 +256,14 @@ __global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, c
     }
   } else {
     for (int i = threadIdx.x; i < 16 * m * RT; i += Warps * 32) {
-      const int row = i & 15, t = i >> 4, r = RT == 1 ? 0 : t & 1, n = RT == 1 ? t : t >> 1;
+      const int row = i & 15;
+      int n, r;
+      place(i, n, r);
       const int64_t out_row = int64_t(tile0 + r) * 16 + row;
-      if (out_row < l.N) store_one(c, n, out_row, finished(w, c, out_row, total(r, n, row), unit));
+      if (out_row >= l.N) continue;
+      const float y = finished(w, c, out_row, total(r, n, row), unit);
+      if (i == threadIdx.x && c.store == Store::Residual) c.out[n * c.ldo + out_row] = before + y;
+      else store_one(c, n, out_row, y);
     }
   }
 }

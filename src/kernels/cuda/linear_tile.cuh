@@ -51,11 +51,11 @@ __global__ void __launch_bounds__(kTileWarps * 32) linear_tile(const PackedView 
     const uint8_t* stage = shared + (i % Stages) * stage_bytes;
     const uint32_t input = ring + uint32_t((i % Stages) * stage_bytes + block_bytes) + (lane & 7) * 128;
 #pragma unroll
-    for (int r = 0; r < 2; ++r) work[r].scales.load(stage + kHalves * 8 * kHalfBytes + (2 * warp + r) * shape.scale_bytes, lane, l);
+    for (int r = 0; r < 2; ++r) work[r].scales.load(stage + (2 * warp + r) * shape.unit_bytes + kHalves * kHalfBytes, lane, l);
     with_group_steps<Bits, Form>(shape.group_steps, [&]<int GS>() {
       const auto half = [&]<int H>() {
 #pragma unroll
-        for (int r = 0; r < 2; ++r) work[r].half.load(stage + (H * 8 + 2 * warp + r) * kHalfBytes, lane);
+        for (int r = 0; r < 2; ++r) work[r].half.load(stage + (2 * warp + r) * shape.unit_bytes + H * kHalfBytes, lane);
         const auto two_steps = [&]<int P>() {
           uint2 b[2][NT];
 #pragma unroll

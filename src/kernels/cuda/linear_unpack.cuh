@@ -19,10 +19,10 @@ __global__ void __launch_bounds__(256) linear_unpack(const PackedView w, const U
   const int lane = threadIdx.x & 31;
   if (unit >= c.tiles * shape.units) return;
   const int64_t out_tile = unit / shape.units, u = unit % shape.units, tile = c.tile0 + (c.first_tile + out_tile) * c.tile_stride;
-  const uint8_t* block = w.data + (tile / 8 * shape.units + u) * 8 * shape.unit_bytes;
+  const uint8_t* block = w.data + ((tile / 8 * shape.units + u) * 8 + tile % 8) * shape.unit_bytes;
   Work work;
   work.begin(l);
-  if constexpr (Bits < 16) work.scales.load(block + kHalves * 8 * kHalfBytes + tile % 8 * shape.scale_bytes, lane, l);
+  if constexpr (Bits < 16) work.scales.load(block + kHalves * kHalfBytes, lane, l);
   float row_scale[2] = {1, 1};
   if (l.form == ScaleForm::Row)
     for (int r = 0; r < 2; ++r) {
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(256) linear_unpack(const PackedView w, const U
       }
     };
     const auto half = [&]<int H>() {
-      work.half.load(block + (H * 8 + tile % 8) * kHalfBytes, lane);
+      work.half.load(block + H * kHalfBytes, lane);
       step.template operator()<H, 0>();
       step.template operator()<H, 1>();
       step.template operator()<H, 2>();

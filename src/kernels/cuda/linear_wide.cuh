@@ -53,55 +53,65 @@ struct ScaledFragments {
   }
 };
 
-template <int Bits, int Form, int N, int Stages>
+// The rings: units of weights (128 rows) and pieces of inputs (128 columns of N tokens).
+template <int Bits, int Form, int N>
+struct WideRings {
+  static constexpr int kPieces = Form >= int(ScaleForm::Super6) ? 2 : 1;  // of a unit
+  static constexpr int kCodes = 8 * 2 * kPieces * Half64<Bits>::kBytes;   // of a unit
+  static constexpr int kInput = N * 256;
+  static constexpr int kInputs = N <= 16 ? 6 : N <= 64 && kCodes <= 8192 ? 4 : N <= 64 && kCodes > 28672 ? 2 : 3;
+  static constexpr int kWeights = N <= 16 ? (kCodes <= 8192 ? 6 : 3) : kCodes <= 8192 ? 4 : N == 128 ? 3 : 2;
+};
+
+template <int Bits, int Form, int N>
 __global__ void __launch_bounds__(kWideThreads, 1) linear_wide(const PackedView w, const LinearCall c, const TileShape shape, const int units_a_piece) {
 #if defined(TEENY_WGMMA)
+  using Rings = WideRings<Bits, Form, N>;
   extern __shared__ __align__(1024) uint8_t shared_wide[];
-  __shared__ __align__(8) uint64_t full_barriers[Stages], empty_barriers[Stages];
-  constexpr int kHalves = Form >= int(ScaleForm::Super6) ? 4 : 2, kHalfBytes = Half64<Bits>::kBytes;
+  __shared__ __align__(8) uint64_t barriers[2 * (Rings::kInputs + Rings::kWeights)];
+  constexpr int kInputs = Rings::kInputs, kWeights = Rings::kWeights, kPieces = Rings::kPieces, kHalves = 2 * kPieces, kHalfBytes = Half64<Bits>::kBytes;
   const PackedLayout& l = w.layout;
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, token0 = int(blockIdx.x) * N;
-  const int first = int(blockIdx.z) * units_a_piece, count = min(units_a_piece, shape.units - first) * kHalves;
-  const int copied = N * 128 + 8 * (kHalfBytes + shape.scale_bytes), stage_bytes = (copied + 1023) / 1024 * 1024;
-  const uint32_t ring = (shared_address(shared_wide) + 1023) & ~1023u;
-  const uint8_t* ring_pointer = shared_wide + (ring - shared_address(shared_wide));
-  const uint32_t full = shared_address(full_barriers), empty = shared_address(empty_barriers);
+  const int first = int(blockIdx.z) * units_a_piece, count = min(units_a_piece, shape.units - first), unit_bytes = 8 * shape.unit_bytes;
+  const uint32_t base = shared_address(shared_wide), inputs = (base + 1023) & ~1023u, weights = inputs + kInputs * Rings::kInput;
+  const uint8_t* weights_pointer = shared_wide + (weights - base);
+  const uint32_t input_full = shared_address(barriers), input_empty = input_full + 8 * kInputs, weight_full = input_empty + 8 * kInputs, weight_empty = weight_full + 8 * kWeights;
   if (threadIdx.x == 0) {
 #pragma unroll
-    for (int i = 0; i < Stages; ++i) barrier_init(full + 8 * i, 1), barrier_init(empty + 8 * i, 8);
+    for (int i = 0; i < kInputs; ++i) barrier_init(input_full + 8 * i, 1), barrier_init(input_empty + 8 * i, 8);
+#pragma unroll
+    for (int i = 0; i < kWeights; ++i) barrier_init(weight_full + 8 * i, 1), barrier_init(weight_empty + 8 * i, 8);
     barriers_visible();
   }
   __syncthreads();
   float sums[N / 2];  // the first product sets them
   if (warp == 8) {
+    dependency_release();
     if (lane == 0) {
       const uint64_t policy = read_once_policy();
-      const uint8_t* block = w.data + (int64_t(blockIdx.y) * shape.units + first) * 8 * shape.unit_bytes;
-      const auto weights = [&](int i, int slot) {
-        const uint8_t* unit = block + int64_t(i / kHalves) * 8 * shape.unit_bytes;
-        const uint32_t to = ring + uint32_t(slot * stage_bytes + N * 128);
-        barrier_expect(full + 8 * slot, copied);
-        bulk_copy(to, unit + (i % kHalves) * 8 * kHalfBytes, 8 * kHalfBytes, full + 8 * slot, policy);
-        if (shape.scale_bytes > 0) bulk_copy(to + 8 * kHalfBytes, unit + kHalves * 8 * kHalfBytes, 8 * shape.scale_bytes, full + 8 * slot);
+      const uint8_t* block = w.data + (int64_t(blockIdx.y) * shape.units + first) * unit_bytes;
+      const auto fetch_weight = [&](int i) {
+        const int slot = i % kWeights;
+        if (i >= kWeights) barrier_wait(weight_empty + 8 * slot, uint32_t(i / kWeights - 1) & 1);
+        barrier_expect(weight_full + 8 * slot, unit_bytes);
+        bulk_copy(weights + slot * unit_bytes, block + int64_t(i) * unit_bytes, unit_bytes, weight_full + 8 * slot, policy);
       };
-      const auto inputs = [&](int i, int slot) {
-        bulk_copy(ring + uint32_t(slot * stage_bytes), static_cast<const uint8_t*>(c.x.data) + ((int64_t(first) * kHalves + i) * c.x.rows + token0) * 128, N * 128, full + 8 * slot);
+      const uint8_t* panels = static_cast<const uint8_t*>(c.x.data) + (int64_t(first) * kHalves * c.x.rows + token0) * 128;
+      const auto fetch_input = [&](int i) {
+        const int slot = i % kInputs;
+        if (i >= kInputs) barrier_wait(input_empty + 8 * slot, uint32_t(i / kInputs - 1) & 1);
+        barrier_expect(input_full + 8 * slot, Rings::kInput);
+        bulk_copy(inputs + slot * Rings::kInput, panels + int64_t(2 * i) * c.x.rows * 128, N * 128, input_full + 8 * slot);
+        bulk_copy(inputs + slot * Rings::kInput + N * 128, panels + int64_t(2 * i + 1) * c.x.rows * 128, N * 128, input_full + 8 * slot);
       };
-      const int ahead = min(Stages, count);
-      for (int i = 0; i < ahead; ++i) weights(i, i);
-      dependency_release();
+      int unit = 0, piece = 0;
+      for (; unit < min(kWeights, count); ++unit) fetch_weight(unit);
       dependency_wait();
-      for (int i = 0; i < ahead; ++i) inputs(i, i);
-      int slot = 0;
-      uint32_t phase = 0;
-      for (int i = Stages; i < count; ++i) {
-        barrier_wait(empty + 8 * slot, phase);
-        weights(i, slot);
-        inputs(i, slot);
-        if (++slot == Stages) slot = 0, phase ^= 1;
+      for (; piece < min(kInputs, count * kPieces); ++piece) fetch_input(piece);
+      while (unit < count || piece < count * kPieces) {  // in the order in which the slots come free
+        if (piece < count * kPieces) fetch_input(piece++);
+        if (unit < count && (piece >= count * kPieces || piece >= (unit - kWeights + 1) * kPieces)) fetch_weight(unit++);
       }
-    } else {
-      dependency_release();
     }
     __syncwarp();
   } else {
@@ -110,29 +120,38 @@ __global__ void __launch_bounds__(kWideThreads, 1) linear_wide(const PackedView 
     ScaledFragments<Bits, Form> fragments;
     fragments.begin(l);
     uint32_t a[2][4][4];
-    int slot = 0, last = 0;
-    uint32_t phase = 0;
-    for (int unit = 0; unit < count; unit += kHalves) {
+    int slot = 0, weight_slot = 0, last = -1;
+    uint32_t phase = 0, weight_phase = 0;
+    for (int unit = 0; unit < count; ++unit) {
+      barrier_wait(weight_full + 8 * weight_slot, weight_phase);
+      const uint8_t* mine = weights_pointer + weight_slot * unit_bytes + warp * shape.unit_bytes;
+      if constexpr (Bits < 16) fragments.scales.load(mine + kHalves * kHalfBytes, lane, l);
       const auto half = [&]<int H>() {
-        barrier_wait(full + 8 * slot, phase);
-        const uint8_t* mine = ring_pointer + slot * stage_bytes + N * 128;
         Half64<Bits> codes;
-        codes.load(mine + warp * kHalfBytes, lane);
-        if constexpr (Bits < 16) fragments.scales.load(mine + 8 * kHalfBytes + warp * shape.scale_bytes, lane, l);
+        codes.load(mine + H * kHalfBytes, lane);
         with_group_steps<Bits, Form>(shape.group_steps, [&]<int GS>() {
           fragments.template get<GS, H, 0>(l, codes, a[H & 1][0]);
           fragments.template get<GS, H, 1>(l, codes, a[H & 1][1]);
           fragments.template get<GS, H, 2>(l, codes, a[H & 1][2]);
           fragments.template get<GS, H, 3>(l, codes, a[H & 1][3]);
         });
+        if constexpr (H == kHalves - 1) {  // the unit's codes are in registers
+          __syncwarp();
+          if (lane == 0) barrier_arrive(weight_empty + 8 * weight_slot);
+        }
+        if constexpr ((H & 1) == 0) barrier_wait(input_full + 8 * slot, phase);
+        const uint64_t tokens = wgmma_tokens(inputs + slot * Rings::kInput + (H & 1) * N * 128);
         wgmma_fence();
 #pragma unroll
-        for (int s = 0; s < 4; ++s) Wgmma<N>::run(sums, a[H & 1][s], wgmma_tokens(ring + uint32_t(slot * stage_bytes) + 32 * s), unit + H + s);
+        for (int s = 0; s < 4; ++s) Wgmma<N>::run(sums, a[H & 1][s], tokens + 2 * s, unit + H + s);
         wgmma_commit();
         wgmma_wait<1>();
-        if (unit + H > 0 && lane == 0) barrier_arrive(empty + 8 * last);  // the half before is done with
-        last = slot;
-        if (++slot == Stages) slot = 0, phase ^= 1;
+        if constexpr ((H & 1) == 0) {
+          if (last >= 0 && lane == 0) barrier_arrive(input_empty + 8 * last);  // the piece before is done with
+          last = slot;
+        } else if (++slot == kInputs) {
+          slot = 0, phase ^= 1;
+        }
       };
       half.template operator()<0>();
       half.template operator()<1>();
@@ -140,6 +159,7 @@ __global__ void __launch_bounds__(kWideThreads, 1) linear_wide(const PackedView 
         half.template operator()<2>();
         half.template operator()<3>();
       }
+      if (++weight_slot == kWeights) weight_slot = 0, weight_phase ^= 1;
     }
     wgmma_wait<0>();
   }

@@ -33,7 +33,7 @@ DecodeStep::DecodeStep(const GpuModel& model, const GpuCache& cache, const Rope&
   partial_ = at::empty({int64_t(batch) * (2 * sms + 1) * 128}, floats);  // a grid is cut into pieces only up to two blocks a multiprocessor
   int64_t scratch = 0;
   for (const int m : kBuckets)
-    if (m <= bucket(batch)) scratch = std::max(scratch, int64_t(cuda::attend_scratch_bytes(int(spec.heads), int(spec.kv_heads), int(spec.head_dim), m, attention_splits(spec, m, sms))));
+    if (m <= bucket(batch)) scratch = std::max(scratch, int64_t(cuda::attend_scratch_bytes(int(spec.heads), int(spec.head_dim), m, attention_splits(spec, m, sms))));
   attend_scratch_ = at::zeros({scratch}, bytes);
   pick_scratch_ = at::zeros({int64_t(cuda::pick_scratch_bytes(batch))}, bytes);
 }

@@ -47,11 +47,9 @@ TEST_F(GpuEngine, EveryEncodingIsHeldAsItDecodes) {
     EXPECT_LE((error / (expected.abs() + 1e-3)).max().item<float>(), 0x1p-10f) << spec.name() << " decoded " << decoded;
     // The product reads the same values without rounding them.
     const Tensor x = at::randn({1, K}).to(at::kHalf);
-    Tensor panels = at::zeros({K * 8}, at::TensorOptions().dtype(at::kHalf));
-    for (int64_t k = 0; k < K; ++k) panels[(k / 64 * 8) * 64 + k % 64] = x[0][k];  // token 0 is not swizzled
-    panels = panels.to(device);
+    const Tensor panels = x.view({K}).contiguous().to(device);  // one token's panels are its values in their order
     const Tensor y = at::empty({1, N}, at::TensorOptions().dtype(at::kFloat).device(device));
-    cuda::packed_linear(weight.view(), {{panels.data_ptr(), 0, 8}, 1, nullptr, cuda::Store::Float, y.mutable_data_ptr<float>(), N, {}, nullptr}, nullptr);
+    cuda::packed_linear(weight.view(), {{panels.data_ptr(), 0, 1}, 1, nullptr, cuda::Store::Float, y.mutable_data_ptr<float>(), N, {}, nullptr}, nullptr);
     const Tensor want = at::mm(x.to(at::kDouble), (decoded ? expected.to(at::kHalf) : expected).to(at::kDouble).t());
     const double scale = at::mm(x.to(at::kDouble).abs(), expected.to(at::kDouble).abs().t()).max().item<double>();
     EXPECT_LT((y.cpu().to(at::kDouble) - want).abs().max().item<double>() / scale, 1e-4) << spec.name();
