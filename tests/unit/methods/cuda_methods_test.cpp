@@ -4,10 +4,13 @@
 #include <cstring>
 
 #include "encodings/common/affine.h"
+#include "teeny/family/tokenizer_source.h"
 #include "teeny/kernels/cuda.h"
 #include "teeny/kernels/fixed_order.h"
+#include "teeny/methods/awq.h"
 #include "teeny/methods/gptq.h"
 #include "teeny/runtime/device.h"
+#include "teeny/text/dataset.h"
 
 namespace teeny {
 namespace {
@@ -149,6 +152,46 @@ TEST_F(CudaMethods, PrunesOnAGpuToo) {
   InputStats stats = stats_of(x.to(device_));
   const auto result = gptq_quantize(w.to(device_), gptq_factor(stats, options), *make_encoding(spec), options);
   EXPECT_NEAR((decode(result.quantized.levels, result.quantized.grid) == 0).to(at::kFloat).mean().item<float>(), 0.5, 0.08);
+}
+
+InputStats moved(const InputStats& s, at::Device device) {
+  InputStats out = s;
+  for (Tensor* t : {&out.gram, &out.square, &out.absolute, &out.sum, &out.largest, &out.half_square}) *t = t->to(device);
+  return out;
+}
+
+// On the same inputs; along a whole model codes that differ by a tie change what the later blocks see.
+TEST_F(CudaMethods, AwqChoosesTheCpusScales) {
+  const auto source = open_source(TEENY_TEST_SOURCE_DIR "/configs/models/teeny-demo-7m");
+  const ModelSpec spec = read_spec(*source);
+  const WeightLoader loader(*source, spec);
+  Context context;
+  const auto ids = load_tokenizer(*source)->encode(read_text(TEENY_TEST_SOURCE_DIR "/configs/models/teeny-demo-7m/calibration.txt"));
+  const Tensor table = read_tensor(*source, source->at("model.embed_tokens.weight")).to(at::kFloat);
+  HiddenStates hidden;
+  for (int64_t i = 0; i < 8; ++i) hidden.push_back(table.index_select(0, at::tensor(std::vector<int32_t>(ids.begin() + i * 256, ids.begin() + i * 256 + 256), at::kInt)).unsqueeze(0));
+  const Rope rope = make_rope(spec, 256, at::kCPU);
+  const EncodingSpec four{EncodingKind::Awq, DType::F32, 4, 128, true, 0, false};
+  BlockEncodings encodings;
+  for (auto& encoding : encodings) encoding = make_encoding(four);
+  int same = 0, all = 0;
+  for (int64_t layer = 0; layer < spec.layers; ++layer) {
+    const Block original = load_block(loader, spec, layer, at::TensorOptions().dtype(at::kFloat));
+    auto stats = collect(spec, original, hidden, rope, {0, 1, 2, 3}, true, context);
+    Block here = original, there = original;
+    std::array<InputStats, 4> copies;
+    for (size_t i = 0; i < 4; ++i) copies[i] = moved(stats[i], device_);
+    for (Tensor* t : {&there.attn_norm, &there.mlp_norm}) *t = t->to(device_);
+    for (auto& linear : there.linears) {
+      linear.weight = linear.weight.to(device_);
+      if (linear.bias.defined()) linear.bias = linear.bias.to(device_);
+    }
+    const auto expected = awq_transform(spec, here, stats, encodings, {}), got = awq_transform(spec, there, copies, encodings, {});
+    ASSERT_EQ(got.size(), expected.size());
+    for (size_t i = 0; i < got.size(); ++i, ++all) same += got[i].ratio == expected[i].ratio && got[i].weight_ratio == expected[i].weight_ratio;
+    advance(spec, original, hidden, rope, context);
+  }
+  EXPECT_GE(same, 0.95 * all) << same << " of " << all;
 }
 
 }  // namespace
