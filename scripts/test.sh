@@ -10,7 +10,7 @@ scripts/build.sh asan teeny_test_core teeny_test_text teeny_test_containers teen
 for module in core text containers family plan; do build-asan/tests/teeny_test_$module --gtest_brief=1; done
 # A smoke run of the fuzzers where clang is: long runs are done by hand (docs/contributing.md).
 if command -v clang++ >/dev/null && [ -e "$(clang++ -print-file-name=libclang_rt.fuzzer-x86_64.a)" ]; then
-  targets=(gguf safetensors tokenizer quant_config judge imatrix)
+  targets=(gguf safetensors tokenizer quant_config judge imatrix sensitivity)
   scripts/build.sh fuzz "${targets[@]/%/_fuzz}"
   for target in "${targets[@]}"; do
     build-fuzz/tests/fuzz/${target}_fuzz -max_total_time=10 -rss_limit_mb=2048 -timeout=10 2>&1 | tail -1
