@@ -115,8 +115,7 @@ std::string resolve_device(const std::string& typed) {
   if (typed == "cuda") return "cuda:0";
   if (typed.rfind("cuda:", 0) == 0) return fmt::format("cuda:{}", parse_integer(typed.substr(5), 0, 127, "--device"));
   if (typed != "auto") throw usage_error("usage", "--device", "'{}' is not a device; give auto, cpu, cuda or cuda:N", typed);
-  const bool hidden = env("CUDA_VISIBLE_DEVICES").value_or("") == "-1";
-  if (version_info().cuda.empty() || hidden) return "cpu";
+  if (version_info().cuda.empty() || env_hides_gpus()) return "cpu";
   std::error_code error;
   for (fs::directory_iterator it("/dev", error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();

@@ -10,6 +10,11 @@ std::optional<std::string> env(const char* name) {
   return std::string(value);
 }
 
+bool env_hides_gpus() {
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  return visible && (!*visible || std::string(visible) == "-1");
+}
+
 void set_env_default(const char* name, const char* value) { ::setenv(name, value, /*overwrite=*/0); }
 
 std::string cache_directory() {

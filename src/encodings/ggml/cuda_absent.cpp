@@ -1,5 +1,4 @@
 // A build without nvcc: no type has kernels, so nothing is ever asked of a lane.
-#ifndef TEENY_HAVE_CUDA
 #include "encodings/ggml/cuda.h"
 #include "teeny/core/error.h"
 #include "teeny/encodings/device_rows.h"
@@ -16,4 +15,3 @@ std::unique_ptr<DeviceRows> DeviceRows::make(int device, int64_t) {
 bool DeviceRows::supports(const EncodingSpec&, const EncodingSpec&) { return false; }
 
 }  // namespace teeny
-#endif

@@ -1,4 +1,4 @@
-// The two ends of a lane (device_rows.cpp): stored floats to f32, and the sums that the error is made of.
+// The two ends of a lane (device_rows_cuda.cpp): stored floats to f32, and the sums that the error is made of.
 #include <algorithm>
 
 #include "encodings/ggml/cuda.h"

@@ -1,5 +1,4 @@
 // The same functions in a build without nvcc: there is no device, and whoever asks for one is told why.
-#ifndef TEENY_HAVE_CUDA
 #include "teeny/core/error.h"
 #include "teeny/kernels/cuda.h"
 #include "teeny/kernels/decode_step.h"
@@ -58,4 +57,3 @@ double read_bandwidth_gb_s(size_t) { absent(); }
 void fill_with_random_bytes(void*, size_t, uint32_t) { absent(); }
 
 }  // namespace teeny::cuda
-#endif

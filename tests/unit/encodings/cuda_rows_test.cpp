@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "encodings/ggml/cuda.h"
 #include "teeny/core/error.h"
 #include "teeny/encodings/device_rows.h"
 #include "teeny/encodings/encoding.h"
@@ -59,6 +60,10 @@ class CudaRows : public ::testing::Test {
     if (cuda::device_count() == 0) GTEST_SKIP() << "no GPU: the kernels are not run";
   }
 };
+
+TEST(KernelsInTheBuild, AreThereWithNvcc) {  // no GPU needed: a build must not take the stand-ins and the kernels both
+  for (const DType type : {DType::Q8_0, DType::Q4_K, DType::Q2_K, DType::IQ4_XS}) EXPECT_EQ(ggml::cuda_kernels_of(type) != nullptr, cuda::built());
+}
 
 TEST_F(CudaRows, EveryTypeGivesTheBytesOfTheCpu) {
   const Tensor values = awkward();

@@ -84,7 +84,7 @@ TEST_F(SensitivityTest, InterpolatedLossesAreNearMeasuredOnes) {
     double interpolated = 0, measured = 0, logs = 0;
     for (size_t g = 0; g < some.groups.size(); ++g) {
       ASSERT_EQ(some.groups[g].name, all.groups[g].name);
-      const auto &a = loss(some.groups[g], label), &b = loss(all.groups[g], label);
+      const auto a = loss(some.groups[g], label), b = loss(all.groups[g], label);
       EXPECT_FALSE(a.measured);
       EXPECT_TRUE(b.measured);
       interpolated += a.kld, measured += b.kld;

@@ -1,5 +1,4 @@
 // A lane of the streaming search: stored rows in, GGML blocks and error sums out.
-#ifdef TEENY_HAVE_CUDA
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -92,4 +91,3 @@ bool DeviceRows::supports(const EncodingSpec& from, const EncodingSpec& to) {
 }
 
 }  // namespace teeny
-#endif

@@ -1,4 +1,3 @@
-#ifdef TEENY_HAVE_CUDA
 #include <cuda_runtime.h>
 
 #include "teeny/core/error.h"
@@ -145,4 +144,3 @@ void Graph::launch(cudaStream_t stream) const { TEENY_CUDA(cudaGraphLaunch(exec_
 void synchronize() { TEENY_CUDA(cudaDeviceSynchronize()); }
 
 }  // namespace teeny::cuda
-#endif
