@@ -32,7 +32,7 @@ void add_activation_option(Options& options, int& act_bits) {
 
 void add_device_options(Options& options, CommonOptions& target) {
   options.group("Machine");
-  options.text({"--gpu-layers"}, target.gpu_layers, "N|all|auto", "layers held on the GPU, the rest on the CPU");
+  options.text({"--gpu-layers"}, target.gpu_layers, "N|all|auto", "layers whose weights the GPU holds; the others stay in host memory, read over the bus");
   options.integer({"--tensor-parallel"}, target.tensor_parallel, 1, 64, "GPUs that share every layer");
   options.text({"--isa"}, target.isa, "NAME", "force an instruction set of the CPU kernels: scalar, avx2, avx512, amx").shown_default = "the best there is";
   options.flag({"--hash"}, target.hash, "put the sha256 of the model's files into the record");

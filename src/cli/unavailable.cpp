@@ -17,7 +17,6 @@ struct Unavailable {
 
 const std::vector<Unavailable>& table() {
   static const std::vector<Unavailable> lines{
-      {"--gpu-layers", {"all", "auto"}, "use --device cpu, or a GPU that holds the whole model"},
       {"--tensor-parallel", {"1"}, "use one GPU (--device cuda:N)"},
       {"--isa", {}, "leave it out: the best instruction set is found by itself"},
   };

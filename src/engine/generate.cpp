@@ -12,7 +12,7 @@ namespace teeny {
 
 Json run_generate(const GenerateOptions& options, Context& context) {
   RunRecord record("generate", options.args, context.seed);
-  const auto runner = load_runner(open_source(options.model), context, options.act_bits);
+  const auto runner = load_runner(open_source(options.model), context, {options.act_bits, options.gpu_layers});
   std::string text = options.prompt;
   bool add_special = true;
   if (options.chat) {

@@ -21,7 +21,7 @@ class SandboxedJudge : public ProgramJudge {
 Json run_eval(const EvalOptions& options, Context& context) {
   EvalServices services;
   services.open = open_source;
-  services.load = [](std::unique_ptr<TensorSource> source, Context& c, int act_bits) { return load_runner(std::move(source), c, act_bits); };
+  services.load = [&options](std::unique_ptr<TensorSource> source, Context& c, int act_bits) { return load_runner(std::move(source), c, {act_bits, options.gpu_layers}); };
   services.judge = [](const JudgeOptions& o) { return std::make_unique<SandboxedJudge>(o); };
   return run_eval_with(options, context, services);
 }

@@ -117,7 +117,7 @@ void pack(Calibration& into, const Runner& runner, int64_t windows, int64_t leng
 }  // namespace
 
 Calibration write_calibration(const TensorSource& source, const QuantizeOptions& options, Context& context) {
-  const auto runner = load_runner(open_source(source.path()), context, 16);
+  const auto runner = load_runner(open_source(source.path()), context, {.act_bits = 16});
   const auto chat = load_chat_template(source);
   Calibration result;
   result.source = "self";

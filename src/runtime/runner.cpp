@@ -10,6 +10,7 @@
 #include "runtime/generator.h"
 #include "runtime/loaded_model.h"
 #include "runtime/session.h"
+#include "teeny/core/error.h"
 #include "teeny/family/tokenizer_source.h"
 #include "teeny/kernels/fixed_order.h"
 
@@ -80,15 +81,19 @@ class LocalRunner : public Runner {
 
 }  // namespace
 
-std::unique_ptr<Runner> load_runner(std::unique_ptr<TensorSource> source, Context& context, int act_bits) {
+std::unique_ptr<Runner> load_runner(std::unique_ptr<TensorSource> source, Context& context, const LoadOptions& options) {
   const at::Device device = open_device(context);
   std::string why;
   if (device.is_cuda()) {
-    why = act_bits ? fmt::format("--act-bits {}", act_bits) : unsupported_reason(read_spec(*source), device);
-    if (why.empty()) return make_gpu_runner(std::move(source), device, context);
+    why = options.act_bits ? fmt::format("--act-bits {}", options.act_bits) : unsupported_reason(read_spec(*source), device);
+    if (why.empty()) return make_gpu_runner(std::move(source), device, options.gpu_layers, context);
     context.warn("gpu-engine", fmt::format("the GPU engine does not run this model ({}); libtorch does, more slowly", why));
+    if (held_layers(options.gpu_layers, INT64_MAX) < INT64_MAX)
+      throw device_error("load", "--gpu-layers " + options.gpu_layers, "is for the GPU engine, which does not run this model ({}); leave it out, or use --device cpu", why);
+  } else if (options.gpu_layers != "all" && options.gpu_layers != "auto" && held_layers(options.gpu_layers, INT64_MAX) > 0) {
+    throw device_error("load", "--gpu-layers " + options.gpu_layers, "needs a GPU, and this run is on the CPU; leave it out, or see `teeny doctor`");
   }
-  return std::make_unique<LocalRunner>(std::move(source), device, why, context, act_bits);
+  return std::make_unique<LocalRunner>(std::move(source), device, why, context, options.act_bits);
 }
 
 }  // namespace teeny

@@ -17,6 +17,16 @@ void embed(const PackedView* packed, const void* values, const int32_t* token, i
 // out (m, K) = x rounded to int8 as W8A8 runtimes do; per token, or with static scale (1) f32 and zero (1) f32 or null. out may be x.
 void round_to_int8(const Activations& x, const Activations& out, int64_t m, int64_t K, const float* scale, const float* zero, cudaStream_t stream);
 
+// The same for an int8 product of many tokens: out (T, K) int8 and scale (T) f32, x (T, ld) f16; `given`: a static scale (1),
+// or null. K and T as in a product; then unpack_int8(): out (rows, K) int8, the codes minus 128 of every tile_stride-th tile
+// from tile0 on; then finish_int8(): sums (T, N) int32 times both scales plus bias (N, or null) to out (T, ld), f16 or f32
+// (`add`: added to what is there).
+void tokens_to_int8(const void* x, int64_t ld, int64_t T, int64_t K, const float* given, int8_t* out, float* scale, cudaStream_t stream);
+bool unpacks_to_int8(const PackedLayout& layout);
+void unpack_int8(const PackedView& weight, int64_t rows, int64_t tile0, int64_t tile_stride, int8_t* out, cudaStream_t stream);
+void finish_int8(const int32_t* sums, int64_t T, int64_t N, const float* token_scale, const float* row_scale, const float* bias, bool is_float, bool add, void* out, int64_t ld,
+                 cudaStream_t stream);
+
 // out (m, I) = silu(gate) * up; gate_up (m, ldg) f16 or f32: gate in columns 0 .. I, up in columns I .. 2 I.
 void silu_multiply(const void* gate_up, bool is_float, int64_t ldg, int64_t m, int64_t I, const Activations& out, cudaStream_t stream);
 

@@ -12,6 +12,7 @@ struct LaunchShape {
   size_t shared_bytes = 0;
   cudaStream_t stream = nullptr;
   bool overlap = false;  // the kernel calls dependency_wait() before it touches what earlier kernels wrote
+  int cluster = 1;       // neighbouring blocks along x that can read each other's shared memory (9.0 and above)
 };
 
 // True where the current device can overlap launches so (compute capability 9.0 and above).
@@ -24,11 +25,18 @@ void launch(void (*kernel)(P...), const LaunchShape& shape, A&&... arguments) {
   config.blockDim = shape.block;
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = shape.stream;
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
-  config.attrs = &attribute;
-  config.numAttrs = shape.overlap && overlaps_launches() ? 1 : 0;
+  cudaLaunchAttribute attributes[2]{};
+  config.attrs = attributes;
+  if (shape.overlap && overlaps_launches()) {
+    attributes[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (shape.cluster > 1) {
+    attributes[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
+    attributes[config.numAttrs].val.clusterDim.x = unsigned(shape.cluster);
+    attributes[config.numAttrs].val.clusterDim.y = attributes[config.numAttrs].val.clusterDim.z = 1;
+    ++config.numAttrs;
+  }
   TEENY_CUDA(cudaLaunchKernelEx(&config, kernel, P(arguments)...));
 }
 

@@ -66,9 +66,16 @@ class Runner {
   virtual uint64_t peak_device_bytes() const = 0;      // 0 on the CPU
 };
 
-// Loads the model at `source` (owned by the runner). Weights are streamed: one tensor at a time is held twice.
 // act_bits: 0 runs W8A8 checkpoints with 8-bit activations and all others with 16; 8 asks for LLM.int8's mixed products too
 // (their threshold is the checkpoint's llm_int8_threshold); 16 is weights only. Usage error: 8 for other checkpoints.
-std::unique_ptr<Runner> load_runner(std::unique_ptr<TensorSource> source, Context& context, int act_bits = 0);
+// gpu_layers: a count of layers whose weights live on the GPU; those of the others stay in host memory, where the GPU reads
+// them over the bus as it computes. "all", or "auto": as many as fit. Device error: a count above 0 without a GPU.
+struct LoadOptions {
+  int act_bits = 0;
+  std::string gpu_layers = "auto";
+};
+
+// Loads the model at `source` (owned by the runner). Weights are streamed: one tensor at a time is held twice.
+std::unique_ptr<Runner> load_runner(std::unique_ptr<TensorSource> source, Context& context, const LoadOptions& options = {});
 
 }  // namespace teeny

@@ -9,9 +9,10 @@
 namespace teeny::cuda {
 namespace {
 
-constexpr int kWarps = 4, kThreads = kWarps * 32, kPass = kWarps * 8;  // keys a block takes at a time: 8 a warp
+constexpr int kWarps = 8, kThreads = kWarps * 32, kPass = kWarps * 8;  // keys a block takes at a time: 8 a warp
+constexpr int kLeast = 2 * kPass;                                      // keys below which a second block costs more than it saves
 constexpr int kMaxGroup = 8;                                           // query heads that share a key head
-constexpr int kMaxKeyHeads = 64;
+constexpr int kMaxKeyHeads = 64, kMaxSplits = 32;
 // Counters of finished pieces come first in the scratch, at places that do not depend on m: whatever a call with another m
 // left behind them, they are 0 between calls.
 constexpr size_t kCounterBytes = size_t(kMaxTokens) * kMaxKeyHeads * 4;
@@ -23,7 +24,7 @@ struct AttendCall {
   const int32_t *position, *slot;
   Cache cache;
   int splits;
-  float* parts;          // (m, kv, splits, G, D + 2): sums, then largest score and sum of weights
+  float* parts;          // (m, kv) times: (splits, G, D) sums, then (splits, G, 4): largest score, sum of weights
   unsigned int* arrived; // (m, kv)
   Activations x;
 };
@@ -69,7 +70,7 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(const AttendCall c) {
   const int kv_head = blockIdx.x, split = blockIdx.y, row = blockIdx.z, kv = c.shape.kv, G = c.shape.heads / kv;
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
   const int position = c.position[row], length = position + 1;
-  const int piece = max(kPass, ((length + c.splits - 1) / c.splits + kPass - 1) / kPass * kPass), pieces = (length + piece - 1) / piece;
+  const int piece = max(kLeast, ((length + c.splits - 1) / c.splits + kPass - 1) / kPass * kPass), pieces = (length + piece - 1) / piece;
   if (split >= pieces) return;
   const int begin = split * piece, end = min(length, begin + piece);
   __shared__ __align__(16) float q[kMaxGroup][D];
@@ -83,6 +84,12 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(const AttendCall c) {
   const int64_t cache_ld = int64_t(kv) * D, cache_row = int64_t(c.slot[row]) * c.cache.capacity;
   __half* keys = static_cast<__half*>(c.cache.k) + cache_row * cache_ld + kv_head * D;
   __half* values = static_cast<__half*>(c.cache.v) + cache_row * cache_ld + kv_head * D;
+  // The first keys and values of each warp are on their way while the heads are rotated.
+  for (int at = lane; at < 16 * D / 64; at += 32) {
+    const int key = begin + warp * 8 + at % 8, line = at / 8;  // lines of 64 f16; keys first, then values
+    const __half* from = (line < D / 64 ? keys : values) + key * cache_ld + line % (D / 64) * 64;
+    if (key < end - 1) asm volatile("prefetch.global.L2 [%0];" ::"l"(from));
+  }
   const float scale = rsqrtf(float(D)) * 1.4426950408889634f;  // scores in powers of two
   for (int h = warp; h < G; h += kWarps) {
     for (int i = lane; i < D; i += 32) q[h][i] = in[(kv_head * G + h) * D + i];
@@ -180,7 +187,8 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(const AttendCall c) {
     for (int i = 0; i < VD; ++i) outputs[(warp * G + h) * D + lane * VD + i] = out[h][i];
   }
   __syncthreads();
-  float* parts = c.parts + (int64_t(row) * kv + kv_head) * c.splits * G * (D + 2);
+  float* parts = c.parts + (int64_t(row) * kv + kv_head) * c.splits * G * (D + 4);
+  float2* stats = reinterpret_cast<float2*>(parts + int64_t(c.splits) * G * D);
   for (int at = threadIdx.x; at < G * D; at += kThreads) {
     const int h = at / D, i = at % D;
     float top = -FLT_MAX, total = 0, value = 0;
@@ -195,9 +203,8 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(const AttendCall c) {
     if (pieces == 1) {
       static_cast<__half*>(c.x.data)[activation_at(c.x, row, (kv_head * G + h) * D + i)] = saturated_half(value / total);
     } else {
-      float* part = parts + (split * G + h) * (D + 2);
-      part[i] = value;
-      if (i == 0) part[D] = top, part[D + 1] = total;
+      parts[(split * G + h) * D + i] = value;
+      if (i == 0) stats[2 * (split * G + h)] = make_float2(top, total);
     }
   }
   if (pieces == 1) return;
@@ -209,17 +216,39 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(const AttendCall c) {
   if (!last) return;
   __threadfence();
   if (threadIdx.x == 0) c.arrived[row * kv + kv_head] = 0;
-  for (int at = threadIdx.x; at < G * D; at += kThreads) {
-    const int h = at / D, i = at % D;
-    float top = -FLT_MAX, total = 0, value = 0;
-    for (int p = 0; p < pieces; ++p) top = fmaxf(top, __ldcg(parts + (p * G + h) * (D + 2) + D));
-    for (int p = 0; p < pieces; ++p) {
-      const float* part = parts + (p * G + h) * (D + 2);
-      const float shrink = exp2f(__ldcg(part + D) - top);
-      total += __ldcg(part + D + 1) * shrink;
-      value += __ldcg(part + i) * shrink;
+  // A warp a head finds what each piece counts; then a thread adds four columns, its loads in flight together.
+  __shared__ float counts[kMaxGroup][kMaxSplits];
+  if (warp < G) {
+    const float2 stat = lane < pieces ? __ldcg(stats + 2 * (lane * G + warp)) : make_float2(-FLT_MAX, 0);
+    float top = stat.x;
+#pragma unroll
+    for (int d = 16; d > 0; d >>= 1) top = fmaxf(top, __shfl_xor_sync(~0u, top, d));
+    const float shrink = exp2f(stat.x - top);
+    float total = stat.y * shrink;
+#pragma unroll
+    for (int d = 16; d > 0; d >>= 1) total += __shfl_xor_sync(~0u, total, d);
+    counts[warp][lane] = shrink / total;
+  }
+  __syncthreads();
+  const auto* sums = reinterpret_cast<const float4*>(parts);
+  for (int at = threadIdx.x; at < G * D / 4; at += kThreads) {
+    const int h = at / (D / 4), i = at % (D / 4) * 4;
+    float4 value = make_float4(0, 0, 0, 0);
+#pragma unroll
+    for (int first = 0; first < kMaxSplits; first += 16) {
+      if (first >= pieces) break;
+      float4 part[16];
+#pragma unroll
+      for (int p = 0; p < 16; ++p)
+        part[p] = first + p < pieces ? __ldcg(sums + (first + p) * (G * D / 4) + at) : make_float4(0, 0, 0, 0);
+#pragma unroll
+      for (int p = 0; p < 16; ++p) {
+        const float count = counts[h][first + p];
+        value.x += part[p].x * count, value.y += part[p].y * count, value.z += part[p].z * count, value.w += part[p].w * count;
+      }
     }
-    static_cast<__half*>(c.x.data)[activation_at(c.x, row, (kv_head * G + h) * D + i)] = saturated_half(value / total);
+    const __half out[4] = {saturated_half(value.x), saturated_half(value.y), saturated_half(value.z), saturated_half(value.w)};
+    *reinterpret_cast<uint2*>(static_cast<__half*>(c.x.data) + activation_at(c.x, row, (kv_head * G + h) * D + i)) = *reinterpret_cast<const uint2*>(out);
   }
 }
 
@@ -254,12 +283,12 @@ __global__ void __launch_bounds__(256) rope_kernel(const RopeCall c) {
 template <int VD>
 void attend_with(const AttendCall& c, int m, cudaStream_t stream) {
   const size_t bytes = size_t(kWarps) * size_t(c.shape.heads / c.shape.kv) * 32 * VD * 4;
-  static const bool allowed = (allow_shared(attend_kernel<VD>, 64 << 10), true);
+  static const bool allowed = (allow_shared(attend_kernel<VD>, kWarps * kMaxGroup * 32 * VD * 4), true);
   (void)allowed;
   launch(attend_kernel<VD>, {dim3(unsigned(c.shape.kv), unsigned(c.splits), unsigned(m)), dim3(kThreads), bytes, stream, true}, c);
 }
 
-size_t parts_floats(int heads, int D, int m, int splits) { return size_t(m) * size_t(splits) * size_t(heads) * size_t(D + 2); }
+size_t parts_floats(int heads, int D, int m, int splits) { return size_t(m) * size_t(splits) * size_t(heads) * size_t(D + 4); }
 
 }  // namespace
 
@@ -270,6 +299,7 @@ size_t attend_scratch_bytes(int heads, int D, int m, int splits) { return kCount
 void attend(const HeadShape& shape, const float* qkv, int64_t ld, const int32_t* position, const int32_t* slot, int m, const Cache& cache, int splits, void* scratch,
             const Activations& x, cudaStream_t stream) {
   if (m > kMaxTokens) refuse("tokens of an attention step out of range");
+  if (splits < 1 || splits > kMaxSplits) refuse("pieces of an attention step out of range");
   auto* counters = static_cast<unsigned int*>(scratch);
   const AttendCall call{shape, qkv, ld, position, slot, cache, splits, reinterpret_cast<float*>(static_cast<char*>(scratch) + kCounterBytes), counters, x};
   switch (shape.D) {

@@ -46,6 +46,10 @@ void unpack_weight(const PackedView&, int64_t, int64_t, int64_t, int64_t, void*,
 void rms_norm(const float*, const float*, float, int64_t, int64_t, const Activations&, cudaStream_t) { absent(); }
 void embed(const PackedView*, const void*, const int32_t*, int64_t, int64_t, float*, cudaStream_t) { absent(); }
 void round_to_int8(const Activations&, const Activations&, int64_t, int64_t, const float*, const float*, cudaStream_t) { absent(); }
+void tokens_to_int8(const void*, int64_t, int64_t, int64_t, const float*, int8_t*, float*, cudaStream_t) { absent(); }
+bool unpacks_to_int8(const PackedLayout&) { return false; }
+void unpack_int8(const PackedView&, int64_t, int64_t, int64_t, int8_t*, cudaStream_t) { absent(); }
+void finish_int8(const int32_t*, int64_t, int64_t, const float*, const float*, const float*, bool, bool, void*, int64_t, cudaStream_t) { absent(); }
 void silu_multiply(const void*, bool, int64_t, int64_t, int64_t, const Activations&, cudaStream_t) { absent(); }
 bool attention_supports(int, int, int) { return false; }
 size_t attend_scratch_bytes(int, int, int, int) { absent(); }

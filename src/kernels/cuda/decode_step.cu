@@ -23,12 +23,18 @@ __device__ float block_sum(float v) {
 }
 
 __global__ void __launch_bounds__(kNormThreads) norm_kernel(const float* h, const float* weight, float eps, int H, const Activations x) {
+  constexpr int kKeep = 4;  // of the first 4 x 4 x 512 columns
+  float4 gain[kKeep];       // waits for no other kernel
+#pragma unroll
+  for (int i = 0; i < kKeep; ++i) {
+    const int at = (i * kNormThreads + int(threadIdx.x)) * 4;
+    gain[i] = at < H ? *reinterpret_cast<const float4*>(weight + at) : make_float4(0, 0, 0, 0);
+  }
   dependency_release();
   dependency_wait();
   h += int64_t(blockIdx.x) * H;
   auto* out16 = static_cast<__half*>(x.data);
   float sum = 0;
-  constexpr int kKeep = 4;  // of the first 4 x 4 x 512 columns
   float4 kept[kKeep];
 #pragma unroll
   for (int i = 0; i < kKeep; ++i) {
@@ -42,7 +48,7 @@ __global__ void __launch_bounds__(kNormThreads) norm_kernel(const float* h, cons
   for (int i = 0; i < kKeep; ++i) {
     const int at = (i * kNormThreads + int(threadIdx.x)) * 4;
     if (at >= H) break;
-    const float4 g = *reinterpret_cast<const float4*>(weight + at);
+    const float4 g = gain[i];
     __half out[4] = {saturated_half(kept[i].x * scale * g.x), saturated_half(kept[i].y * scale * g.y), saturated_half(kept[i].z * scale * g.z),
                      saturated_half(kept[i].w * scale * g.w)};
     *reinterpret_cast<uint2*>(out16 + activation_at(x, blockIdx.x, at)) = *reinterpret_cast<const uint2*>(out);

@@ -153,15 +153,17 @@ int multiprocessors() {
   return count;
 }
 
-bool has_wgmma() {
-  static const bool has = [] {
-    int device = 0, major = 0;
+static int compute_capability() {
+  static const int major = [] {
+    int device = 0, value = 0;
     TEENY_CUDA(cudaGetDevice(&device));
-    TEENY_CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-    return major == 9;
+    TEENY_CUDA(cudaDeviceGetAttribute(&value, cudaDevAttrComputeCapabilityMajor, device));
+    return value;
   }();
-  return has;
+  return major;
 }
+bool has_wgmma() { return compute_capability() == 9; }
+bool has_clusters() { return compute_capability() >= 9; }
 
 int pieces_of_k(int blocks, int wanted, int units, bool may_split) {
   return may_split ? std::clamp(wanted / std::max(blocks, 1), 1, std::clamp(units / 4, 1, kMaxPieces)) : 1;

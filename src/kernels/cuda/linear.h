@@ -15,7 +15,8 @@ FormatKernels format_2(), format_2_super(), format_3(), format_3_super(), format
     format_8_super(), format_16();
 
 int multiprocessors();
-bool has_wgmma();  // Hopper
+bool has_wgmma();     // Hopper
+bool has_clusters();  // 9.0 and above
 // Pieces of K so that a grid of `blocks` becomes about `wanted`; no piece is shorter than a few units.
 int pieces_of_k(int blocks, int wanted, int units, bool may_split);
 // What linear_tile and linear_wide left in c.partial becomes the result; `unit` as in finished().

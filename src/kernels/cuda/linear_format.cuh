@@ -43,12 +43,14 @@ class Format {
 
   template <int NT, int RT>
   static void small(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
-    constexpr int kWarps = kUnit > 1024 ? 4 : 8, kStages = std::clamp(8192 / kUnit / RT, 2, 4), kHalves = kSuper ? 4 : 2;
+    constexpr int kWarps = RT == 1 || kUnit > 1024 ? 4 : 8, kStages = std::clamp(8192 / kUnit / RT, 2, 4), kHalves = kSuper ? 4 : 2;
     constexpr auto kernel = linear_small<Bits, Form, NT, RT, kWarps, kStages>;
     allow<kernel>();
     const size_t ring = size_t(kWarps * kStages) * size_t(RT * w.layout.unit_bytes() + kHalves * c.m * 128), sums = size_t(kWarps) * RT * 16 * 8 * NT * 4;
-    const int64_t tiles = (w.layout.N + 15) / 16;
-    launch(kernel, {dim3(unsigned((tiles + RT - 1) / RT)), dim3(kWarps * 32), std::max(ring, sums), stream, true}, w, c, tile_shape(w.layout));
+    const int64_t blocks = ((w.layout.N + 15) / 16 + RT - 1) / RT;
+    // Up to four blocks a multiprocessor, two blocks a tile: whole numbers of blocks fall less unevenly.
+    const int shared_by = has_clusters() && c.store != Store::SiluPair && blocks <= 4 * multiprocessors() ? 2 : 1;
+    launch(kernel, {dim3(unsigned(blocks * shared_by)), dim3(kWarps * 32), std::max(ring, sums), stream, true, shared_by}, w, c, tile_shape(w.layout), shared_by);
   }
   // A grid of token tiles, blocks of 8 tiles and pieces of K; then the sum of the pieces.
   template <auto Kernel>

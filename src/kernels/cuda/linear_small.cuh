@@ -1,5 +1,6 @@
 // y = x W^T for a few tokens: as many bytes in flight as the memory wants. A block has RT tiles of 16 rows; its warps take
-// turns at the units along K, each with a ring of its own for weights and inputs, and add up at the end.
+// turns at the units along K, each with a ring of its own for weights and inputs, and add up at the end. Where there are
+// few tiles, two blocks of a cluster share them (`blocks_a_tile`), so that all multiprocessors have about as much to do.
 #pragma once
 #include "kernels/cuda/fragments.cuh"
 
@@ -109,14 +110,16 @@ __device__ __forceinline__ void store_pair(const LinearCall& c, int token, int64
 }
 
 template <int Bits, int Form, int NT, int RT, int Warps, int Stages>
-__global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, const LinearCall c, const TileShape shape) {
+__global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, const LinearCall c, const TileShape shape, const int blocks_a_tile) {
   extern __shared__ __align__(128) uint8_t shared[];
   __shared__ __align__(8) uint64_t barriers[Warps * Stages];
   using Work = TileWork<Bits, Form, NT>;
   constexpr int kHalves = Work::kHalves, kHalfBytes = Half64<Bits>::kBytes;
   const PackedLayout& l = w.layout;
-  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, tile0 = int(blockIdx.x) * RT, m = c.m;
-  const int mine = warp < shape.units ? (shape.units - warp + Warps - 1) / Warps : 0;
+  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, m = c.m;
+  const int rank = blocks_a_tile > 1 ? int(blockIdx.x) & 1 : 0, tile0 = int(blockIdx.x) / blocks_a_tile * RT;
+  const int first = rank * Warps + warp, turns = blocks_a_tile * Warps;
+  const int mine = first < shape.units ? (shape.units - first + turns - 1) / turns : 0;
   const int tile_bytes = shape.unit_bytes, panel_bytes = m * 128, stage_bytes = RT * tile_bytes + kHalves * panel_bytes;
   const uint32_t ring = shared_address(shared) + uint32_t(warp * Stages * stage_bytes);
   const uint8_t* stages = shared + warp * Stages * stage_bytes;
@@ -132,7 +135,7 @@ __global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, c
   const uint8_t* weights = w.data + (int64_t(tile0 >> 3) * shape.units * 8 + (tile0 & 7)) * tile_bytes;
   const auto fetch_weight = [&](int i, int slot) {
     if (i >= mine) return;
-    const uint8_t* from = weights + int64_t(warp + i * Warps) * 8 * tile_bytes;
+    const uint8_t* from = weights + int64_t(first + i * turns) * 8 * tile_bytes;
     const uint32_t to = ring + uint32_t(slot * stage_bytes);
     if constexpr (kBulkCopies) {
       if (lane == 0) {
@@ -146,7 +149,7 @@ __global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, c
   const auto fetch_input = [&](int i, int slot) {
     if (i < mine) {
       const uint32_t to = ring + uint32_t(slot * stage_bytes + RT * tile_bytes);
-      const uint8_t* from = static_cast<const uint8_t*>(c.x.data) + int64_t(warp + i * Warps) * kHalves * panel_bytes;
+      const uint8_t* from = static_cast<const uint8_t*>(c.x.data) + int64_t(first + i * turns) * kHalves * panel_bytes;
       if constexpr (kBulkCopies) {
         if (lane == 0) bulk_copy(to, from, kHalves * panel_bytes, barrier + 8 * slot);
       } else {
@@ -164,7 +167,7 @@ __global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, c
   // The first value that this thread will add to is read now, so that its way from memory is over by then.
   const auto place = [&](int i, int& n, int& r) { n = RT == 1 ? i >> 4 : i >> 5, r = RT == 1 ? 0 : (i >> 4) & 1; };
   float before = 0;
-  if (c.store == Store::Residual && threadIdx.x < 16 * m * RT) {
+  if (c.store == Store::Residual && rank == 0 && threadIdx.x < 16 * m * RT) {
     int n, r;
     place(threadIdx.x, n, r);
     const int64_t row = int64_t(tile0 + r) * 16 + (threadIdx.x & 15);
@@ -240,12 +243,16 @@ __global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, c
         if (n < m) partial[((warp * RT + r) * kTokens + n) * 16 + row] = sums[r].total[j][i];
       }
   }
-  __syncthreads();
+  if (blocks_a_tile > 1) cluster_wait();
+  else __syncthreads();
   constexpr float unit = Bits < 16 ? kCodeUnit : 1.0f;
   const auto total = [&](int r, int n, int row) {
     float sum = 0;
 #pragma unroll
     for (int k = 0; k < Warps; ++k) sum += partial[((k * RT + r) * kTokens + n) * 16 + row];
+    if (blocks_a_tile > 1)
+#pragma unroll
+      for (int k = 0; k < Warps; ++k) sum += cluster_read(partial + ((k * RT + r) * kTokens + n) * 16 + row, 1);
     return sum;
   };
   if (RT == 2 && c.store == Store::SiluPair) {  // the tiles are gate and up
@@ -254,7 +261,7 @@ __global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, c
       const int64_t gate_row = int64_t(tile0) * 16 + row, out_row = int64_t(tile0) * 8 + row;
       if (out_row < l.N / 2) store_pair(c, n, out_row, finished(w, c, gate_row, total(0, n, row), unit), finished(w, c, gate_row + 16, total(1, n, row), unit));
     }
-  } else {
+  } else if (rank == 0) {
     for (int i = threadIdx.x; i < 16 * m * RT; i += Warps * 32) {
       const int row = i & 15;
       int n, r;
@@ -266,6 +273,7 @@ __global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, c
       else store_one(c, n, out_row, y);
     }
   }
+  if (blocks_a_tile > 1) cluster_wait();  // the other block's memory stays until it has been read
 }
 
 }  // namespace teeny::cuda

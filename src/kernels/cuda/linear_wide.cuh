@@ -60,7 +60,7 @@ struct WideRings {
   static constexpr int kCodes = 8 * 2 * kPieces * Half64<Bits>::kBytes;   // of a unit
   static constexpr int kInput = N * 256;
   static constexpr int kInputs = N <= 16 ? 6 : N <= 64 && kCodes <= 8192 ? 4 : N <= 64 && kCodes > 28672 ? 2 : 3;
-  static constexpr int kWeights = N <= 16 ? (kCodes <= 8192 ? 6 : 3) : kCodes <= 8192 ? 4 : N == 128 ? 3 : 2;
+  static constexpr int kWeights = N <= 16 ? (kCodes <= 8192 ? 6 : 3) : kCodes <= 8192 ? 4 : kCodes <= 16384 || N == 128 ? 3 : 2;
 };
 
 template <int Bits, int Form, int N>

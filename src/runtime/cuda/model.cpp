@@ -1,5 +1,10 @@
 #include "runtime/cuda/model.h"
 
+#include <c10/core/CachingDeviceAllocator.h>
+
+#include <algorithm>
+#include <charconv>
+
 #include "teeny/core/error.h"
 
 namespace teeny {
@@ -28,7 +33,38 @@ uint64_t bytes_of(const Projection& p) {
   return n;
 }
 
+uint64_t bytes_of(const GpuLayer& l) { return bytes_of(l.qkv) + bytes_of(l.o) + bytes_of(l.gate_up) + bytes_of(l.down); }
+
+// What this process could still take: the device's free memory, and what libtorch holds of it unused.
+uint64_t available_bytes(at::Device device) {
+  const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+  const auto all = size_t(c10::CachingAllocator::StatType::AGGREGATE);
+  return cuda::memory_info().free + uint64_t(std::max<int64_t>(0, stats.reserved_bytes[all].current - stats.allocated_bytes[all].current));
+}
+
+void keep_on_host(GpuLayer& layer) {
+  for (auto* p : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down})
+    for (auto& w : p->weights) w.keep_on_host();
+}
+
 }  // namespace
+
+int64_t held_layers(const std::string& text, int64_t layers) {
+  if (text == "all" || text == "auto") return layers;
+  int64_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc() || end != text.data() + text.size() || count < 0) throw usage_error("usage", "--gpu-layers", "'{}' is not a count, all or auto", text);
+  return std::min(count, layers);
+}
+
+uint64_t working_bytes(const ModelSpec& spec) {
+  constexpr uint64_t kTokens = 8192;  // GpuSession's prefill
+  const auto n = [](int64_t v) { return uint64_t(v); };
+  const uint64_t cache = kTokens * n(spec.layers) * n(spec.kv_heads * spec.head_dim) * 2 * 2;
+  const uint64_t matrix = 2 * std::max(n(2 * spec.intermediate * spec.hidden), n(spec.hidden) * 16384) * 2;
+  const uint64_t tokens = kTokens * (n(spec.hidden) * 10 + n(2 * spec.heads * spec.head_dim + 2 * spec.kv_heads * spec.head_dim) * 2 + n(3 * spec.intermediate) * 2);
+  return cache + matrix + tokens + 64 * n(spec.vocab) * 4 + (uint64_t(512) << 20);
+}
 
 uint64_t GpuModel::decode_bytes() const {
   uint64_t n = head.bytes();
@@ -43,11 +79,14 @@ uint64_t GpuModel::macs_per_token() const {
   return n;
 }
 
+// As held in memory, on the device or the host.
 uint64_t GpuModel::resident_bytes() const { return decode_bytes() + (spec.tied ? 0 : embedding.bytes()); }
 
 std::string GpuModel::note() const {
   const std::string all = "packed as stored, multiplied in f16 with f32 sums";
-  return decoded == 0 ? all : fmt::format("{} of {} linears decoded to f16 (no packed form), the others {}", decoded, linears, all);
+  std::string text = decoded == 0 ? all : fmt::format("{} of {} linears decoded to f16 (no packed form), the others {}", decoded, linears, all);
+  if (held < spec.layers) text += fmt::format("; {} of {} layers on the GPU, the others in host memory, read over the bus", held, spec.layers);
+  return text;
 }
 
 cuda::HeadShape GpuModel::head_shape(const GpuLayer& layer, const Rope& rope) const {
@@ -65,11 +104,13 @@ std::string unsupported_reason(const ModelSpec& spec, at::Device device) {
   return {};
 }
 
-GpuModel load_gpu_model(const TensorSource& source, at::Device device, Context& context) {
+GpuModel load_gpu_model(const TensorSource& source, at::Device device, const std::string& gpu_layers, Context& context) {
   GpuModel model;
   model.spec = read_spec(source);
   model.device = device;
   const auto& spec = model.spec;
+  model.held = held_layers(gpu_layers, spec.layers);
+  uint64_t layer_bytes = 0;  // of the largest so far
   const WeightLoader loader(source, spec);
   model.quant = loader.quant();
   context.progress_start("load", uint64_t(spec.layers) + 1);
@@ -98,10 +139,17 @@ GpuModel load_gpu_model(const TensorSource& source, at::Device device, Context& 
     out.o = load_projection(model, loader, prefix, {"self_attn.o_proj"}, false);
     out.gate_up = load_projection(model, loader, prefix, {"mlp.gate_proj", "mlp.up_proj"}, true);
     out.down = load_projection(model, loader, prefix, {"mlp.down_proj"}, false);
+    layer_bytes = std::max(layer_bytes, bytes_of(out));
+    // The next layer needs its packed weights, and its codes while they are packed.
+    if (gpu_layers == "auto" && layer < model.held && available_bytes(device) < working_bytes(spec) + 3 * layer_bytes) model.held = layer;
+    if (layer >= model.held) keep_on_host(out);
     model.layers.push_back(std::move(out));
     context.progress_advance();
   }
   context.progress_finish();
+  if (gpu_layers == "auto" && model.held < spec.layers)
+    context.warn("gpu-layers", fmt::format("{} of {} layers fit the GPU's memory beside a cache of 8192 tokens; the weights of the others stay in host memory and are read over the bus, more slowly. "
+                                           "--gpu-layers N chooses", model.held, spec.layers));
   if (loader.label_contradicted())
     context.warn("gptq-label", fmt::format("{}: the stored zero points contradict the checkpoint_format label; the tensors are trusted", source.path()));
   return model;

@@ -30,6 +30,7 @@ struct GpuModel {
   PackedWeight head, embedding;       // embedding is empty when tied
   Tensor final_norm;
   int decoded = 0, linears = 0;       // weights held as f16 for want of a packed form, of how many
+  int64_t held = 0;                   // layers 0 .. held: weights on the device; those after them: in host memory
 
   const PackedWeight& embedding_table() const { return spec.tied ? head : embedding; }
   uint64_t decode_bytes() const, macs_per_token() const, resident_bytes() const;
@@ -39,7 +40,12 @@ struct GpuModel {
 
 // Empty: the GPU engine can hold and run models of this spec here; else why not.
 std::string unsupported_reason(const ModelSpec& spec, at::Device device);
-GpuModel load_gpu_model(const TensorSource& source, at::Device device, Context& context);
+// gpu_layers: "all", "auto" or a count (runner.h).
+GpuModel load_gpu_model(const TensorSource& source, at::Device device, const std::string& gpu_layers, Context& context);
+// How many of `layers` that text asks for; "auto": all of them, as far as they fit. Usage error: no such count.
+int64_t held_layers(const std::string& gpu_layers, int64_t layers);
+// What the device must have left beside the weights: cache of 8192 tokens, workspace of a prefill, logits.
+uint64_t working_bytes(const ModelSpec& spec);
 
 // Keys and values of slots of `capacity` tokens each, f16: (slots * capacity, kv_heads * D) a layer.
 struct GpuCache {

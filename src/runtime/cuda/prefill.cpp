@@ -15,6 +15,12 @@ Tensor norm(const GpuModel& model, const Tensor& h, const Tensor& weight) {
   return x;
 }
 
+// A pair is decoded part by part, so its rows stand in another order than the packed ones.
+Tensor in_part_order(const PackedWeight& w, const Tensor& v) {
+  if (!v.defined() || w.parts.size() == 1 || w.parts[0].tile_stride == 1) return v;
+  return v.view({-1, int64_t(w.parts.size()), 16}).transpose(0, 1).reshape({-1});
+}
+
 Tensor to_device(const std::vector<int32_t>& v, at::Device device) { return at::tensor(v, at::kInt).to(device); }
 
 }  // namespace
@@ -27,25 +33,64 @@ Tensor Prefill::scratch(int64_t rows, int64_t K) {
   return scratch_.narrow(0, 0, rows * K).view({rows, K});
 }
 
+bool Prefill::multiply_int8(const PackedWeight& w, const Tensor& x, const Tensor& out, bool add) {
+  const int64_t T = x.size(0), K = w.layout.K, N = w.layout.N;
+  if (w.act_bits != 8 || w.input_zero.defined() || T <= 16 || N % 8 != 0 || !cuda::unpacks_to_int8(w.layout)) return false;  // what _int_mm takes
+  const auto options = x.options();
+  const Tensor tokens = at::empty({T, K}, options.dtype(at::kChar)), scale = at::empty({T}, options.dtype(at::kFloat));
+  cuda::tokens_to_int8(x.data_ptr(), x.stride(0), T, K, w.input_scale.defined() ? w.input_scale.const_data_ptr<float>() : nullptr, tokens.mutable_data_ptr<int8_t>(),
+                       scale.mutable_data_ptr<float>(), nullptr);
+  const Tensor codes = scratch((N + 1) / 2, K).view(at::kChar).view({-1}).narrow(0, 0, N * K).view({N, K});
+  int64_t row = 0;
+  for (const auto& part : w.parts) {
+    cuda::unpack_int8(w.view(), part.rows, part.tile0, part.tile_stride, codes.mutable_data_ptr<int8_t>() + row * K, nullptr);
+    row += part.rows;
+  }
+  const Tensor sums = at::_int_mm(tokens, codes.t()), rows = in_part_order(w, w.row_scale), bias = in_part_order(w, w.bias);
+  const bool is_float = out.scalar_type() == at::kFloat;
+  for (int64_t at = 0; at < T; at += 32768)  // rows of a launch's grid
+    cuda::finish_int8(sums.const_data_ptr<int32_t>() + at * N, std::min<int64_t>(32768, T - at), N, scale.const_data_ptr<float>() + at, rows.const_data_ptr<float>(),
+                      bias.defined() ? bias.const_data_ptr<float>() : nullptr, is_float, add, static_cast<char*>(out.data_ptr()) + at * out.stride(0) * out.element_size(), out.stride(0),
+                      nullptr);
+  return true;
+}
+
+void Prefill::add_product(const Projection& p, const Tensor& x, Tensor& h) {
+  if (p.weights.size() == 1 && multiply_int8(p.weights[0], x, h, true)) return;
+  if (p.weights.size() == 1 && p.weights[0].act_bits == 16 && !p.weights[0].bias.defined()) {
+    at::addmm_out(h, h, x, decoded(p.weights[0], p.K).t(), at::kFloat);
+  } else {
+    h.add_(multiply(p, x, at::kFloat));
+  }
+}
+
+// Rows in the order of the parts, (N, K) f16.
+Tensor Prefill::decoded(const PackedWeight& w, int64_t K) {
+  const Tensor weight = scratch(w.layout.N, K);
+  int64_t row = 0;
+  for (size_t i = 0; i < w.parts.size(); ++i) {
+    w.unpack(i, 0, w.parts[i].rows, weight.narrow(0, row, w.parts[i].rows));
+    row += w.parts[i].rows;
+  }
+  return weight;
+}
+
 Tensor Prefill::multiply(const Projection& p, const Tensor& x, at::ScalarType type) {
   const Tensor out = at::empty({x.size(0), p.N}, x.options().dtype(type));
   int64_t column = 0;
   for (const auto& w : p.weights) {
+    if (multiply_int8(w, x, out.narrow(1, column, w.layout.N), false)) {
+      column += w.layout.N;
+      continue;
+    }
     Tensor in = x;
     if (w.act_bits == 8) in = round_to_int8(x, w.input_scale, w.input_zero);
-    const Tensor weight = scratch(w.layout.N, p.K);
-    int64_t row = 0;
-    for (size_t i = 0; i < w.parts.size(); ++i) {
-      w.unpack(i, 0, w.parts[i].rows, weight.narrow(0, row, w.parts[i].rows));
-      row += w.parts[i].rows;
-    }
+    const Tensor weight = decoded(w, p.K);
     Tensor part = p.weights.size() == 1 ? out : at::empty({x.size(0), w.layout.N}, out.options());
     if (type == at::kFloat) at::mm_out(part, in, weight.t(), at::kFloat);
     else at::mm_out(part, in, weight.t());
     if (w.bias.defined()) {
-      // A pair is decoded part by part, so its rows stand in another order than the packed bias.
-      const Tensor bias = w.parts.size() > 1 && w.parts[0].tile_stride > 1 ? w.bias.view({-1, int64_t(w.parts.size()), 16}).transpose(0, 1).reshape({-1}) : w.bias;
-      part.add_(bias);
+      part.add_(in_part_order(w, w.bias));
     }
     if (p.weights.size() > 1) out.narrow(1, column, w.layout.N).copy_(part);
     column += w.layout.N;
@@ -66,7 +111,8 @@ Tensor Prefill::hidden(const std::vector<PrefillPiece>& pieces, const GpuCache* 
   const Tensor token = to_device(tokens, model_.device), position = to_device(positions, model_.device), row = to_device(rows, model_.device);
   const auto halves = at::TensorOptions().dtype(at::kHalf).device(model_.device);
   Tensor h = at::empty({T, spec.hidden}, halves.dtype(at::kFloat));
-  const Tensor q = at::empty({T, spec.heads * D}, halves), attended = at::empty({T, spec.heads * D}, halves), activated = at::empty({T, spec.intermediate}, halves);
+  Tensor attended = pieces.size() == 1 ? Tensor() : at::empty({T, spec.heads * D}, halves);
+  const Tensor q = at::empty({T, spec.heads * D}, halves), activated = at::empty({T, spec.intermediate}, halves);
   Tensor own_k, own_v;
   if (!cache) own_k = at::empty({T, width}, halves), own_v = at::empty({T, width}, halves);
   const auto table = model_.embedding_table().view();
@@ -87,13 +133,15 @@ Tensor Prefill::hidden(const std::vector<PrefillPiece>& pieces, const GpuCache* 
         mask = at::arange(keys, token.options()).unsqueeze(0).le(at::arange(piece.start, keys, token.options()).unsqueeze(1));
       const Tensor out = at::scaled_dot_product_attention(heads(q, first, L, spec.heads), heads(k, base, keys, spec.kv_heads), heads(v, base, keys, spec.kv_heads), mask, 0.0,
                                                           !mask && L > 1, std::nullopt, spec.heads != spec.kv_heads);
-      attended.narrow(0, first, L).copy_(out.transpose(1, 2).reshape({L, spec.heads * D}));
+      const Tensor rows = out.transpose(1, 2).reshape({L, spec.heads * D});  // a view: attention writes tokens first
+      if (pieces.size() == 1) attended = rows;
+      else attended.narrow(0, first, L).copy_(rows);
       first += L;
     }
-    h.add_(multiply(layer.o, attended, at::kFloat));
+    add_product(layer.o, attended, h);
     const Tensor gate_up = multiply(layer.gate_up, norm(model_, h, layer.mlp_norm), at::kHalf);
     cuda::silu_multiply(gate_up.data_ptr(), false, gate_up.size(1), T, spec.intermediate, {activated.data_ptr(), spec.intermediate, 0}, nullptr);
-    h.add_(multiply(layer.down, activated, at::kFloat));
+    add_product(layer.down, activated, h);
   }
   return h;
 }

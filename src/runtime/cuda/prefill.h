@@ -23,6 +23,10 @@ class Prefill {
  private:
   Tensor hidden(const std::vector<PrefillPiece>& pieces, const GpuCache* cache, const Rope& rope);  // (T, H) f32 before the last norm
   Tensor multiply(const Projection& p, const Tensor& x, at::ScalarType out);                        // (T, K) f16 -> (T, N)
+  // W8A8 through the int8 matrix units; false: this product has no such form, and nothing was done.
+  bool multiply_int8(const PackedWeight& w, const Tensor& x, const Tensor& out, bool add);
+  void add_product(const Projection& p, const Tensor& x, Tensor& h);                                // (T, K) f16; h (T, N) f32 grows by the product
+  Tensor decoded(const PackedWeight& w, int64_t K);
   Tensor logits(const Tensor& h);
   Tensor scratch(int64_t rows, int64_t K);                                                          // (rows, K) f16
 

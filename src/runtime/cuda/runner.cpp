@@ -10,8 +10,8 @@ namespace {
 
 class GpuRunner final : public Runner {
  public:
-  GpuRunner(std::unique_ptr<TensorSource> source, at::Device device, Context& context)
-      : source_(std::move(source)), model_(load_gpu_model(*source_, device, context)), tokenizer_(load_tokenizer(*source_)) {}
+  GpuRunner(std::unique_ptr<TensorSource> source, at::Device device, const std::string& gpu_layers, Context& context)
+      : source_(std::move(source)), model_(load_gpu_model(*source_, device, gpu_layers, context)), tokenizer_(load_tokenizer(*source_)) {}
 
   const ModelSpec& spec() const override { return model_.spec; }
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
@@ -51,8 +51,8 @@ class GpuRunner final : public Runner {
 
 }  // namespace
 
-std::unique_ptr<Runner> make_gpu_runner(std::unique_ptr<TensorSource> source, at::Device device, Context& context) {
-  return std::make_unique<GpuRunner>(std::move(source), device, context);
+std::unique_ptr<Runner> make_gpu_runner(std::unique_ptr<TensorSource> source, at::Device device, const std::string& gpu_layers, Context& context) {
+  return std::make_unique<GpuRunner>(std::move(source), device, gpu_layers, context);
 }
 
 }  // namespace teeny

@@ -4,6 +4,6 @@
 
 namespace teeny {
 
-std::unique_ptr<Runner> make_gpu_runner(std::unique_ptr<TensorSource> source, at::Device device, Context& context);
+std::unique_ptr<Runner> make_gpu_runner(std::unique_ptr<TensorSource> source, at::Device device, const std::string& gpu_layers, Context& context);
 
 }  // namespace teeny

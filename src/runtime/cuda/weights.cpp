@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "teeny/core/error.h"
 
@@ -180,6 +181,14 @@ cuda::PackedView PackedWeight::view() const {
 }
 
 uint64_t PackedWeight::bytes() const { return uint64_t(storage.nbytes()) + (row_scale.defined() ? uint64_t(row_scale.nbytes()) : 0); }
+
+void PackedWeight::keep_on_host() {
+  auto memory = std::make_shared<cuda::PinnedBuffer>(storage.nbytes());
+  void* data = memory->data();
+  const Tensor host = at::from_blob(data, storage.sizes(), [memory = std::move(memory)](void*) mutable { memory.reset(); }, at::TensorOptions().dtype(at::kByte));
+  host.copy_(storage);
+  storage = host;
+}
 
 void PackedWeight::unpack(size_t part, int64_t first, int64_t rows, const Tensor& out) const {
   TEENY_ASSERT(out.scalar_type() == at::kHalf && out.stride(1) == 1);

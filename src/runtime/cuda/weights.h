@@ -38,6 +38,7 @@ struct PackedWeight {
 
   cuda::PackedView view() const;
   uint64_t bytes() const;             // read by one product
+  void keep_on_host();                // page-locked: kernels read it over the bus
   // out (rows of part, K) f16: rows first .. of the part, decoded.
   void unpack(size_t part, int64_t first, int64_t rows, const Tensor& out) const;
 };

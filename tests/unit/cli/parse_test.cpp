@@ -59,7 +59,7 @@ INSTANTIATE_TEST_SUITE_P(
     NotAvailableYet, Refusals,
     testing::Values(Refusal{{"quantize", "--method", "gptq", "--target-bpw", "1"}, 3, "is below what gptq can be"}, Refusal{{"quantize", "--method", "gptq", "--target-size", "9GB"}, 3, "is above what gptq can be"},
                     Refusal{{"quantize", "--method", "gptq", "--act-bits", "8"}, 3, "int8 activations go with --bits 8"}, Refusal{{"quantize", "--method", "awq", "--sparsity", "2:4"}, 3, "use --method gptq"},
-                    Refusal{{"bench", "--tensor-parallel", "2"}, 3, "not available"}, Refusal{{"bench", "--gpu-layers", "7"}, 3, "not available"}));
+                    Refusal{{"bench", "--tensor-parallel", "2"}, 3, "not available"}));
 
 TEST(Parse, HandsTheEngineWhatWasTyped) {
   FakeEngine engine;

@@ -129,6 +129,53 @@ TEST_F(GpuEngine, SamplingFollowsItsKey) {
   EXPECT_NE(gpu->generate(prompts, params, context)[0].ids, a[0].ids);
 }
 
+TEST_F(GpuEngine, Int8ProductsAreExact) {
+  int checked = 0;
+  at::manual_seed(6);
+  for (const auto& spec : conformance_specs()) {
+    if (spec.act_bits != 8) continue;
+    const int64_t N = 96, K = 384, T = 33;
+    const auto encoding = make_encoding(spec);
+    const Quantized q = encoding->quantize(at::randn({N, K}) * 0.05, {});
+    const QuantTensor stored = encoding->pack(q.levels, q.grid);
+    const auto prepare = [&] { return prepare_weight(stored, spec.name(), N, K, device); };
+    if (!cuda::unpacks_to_int8(prepare().layout) || prepare().input_zero.defined()) continue;
+    std::vector<PreparedWeight> two;
+    two.push_back(prepare()), two.push_back(prepare());
+    const auto pair = pack_weights(std::move(two), true);
+    const Tensor x = at::randn({T, K}).to(at::kHalf).to(device), scale_in = pair.input_scale;
+    const auto floats = x.options().dtype(at::kFloat);
+    const Tensor tokens = at::empty({T, K}, x.options().dtype(at::kChar)), scale = at::empty({T}, floats), codes = at::empty({N, K}, x.options().dtype(at::kChar)), out = at::ones({T, N}, floats);
+    cuda::tokens_to_int8(x.data_ptr(), K, T, K, scale_in.defined() ? scale_in.const_data_ptr<float>() : nullptr, tokens.mutable_data_ptr<int8_t>(), scale.mutable_data_ptr<float>(), nullptr);
+    cuda::unpack_int8(pair.view(), N, pair.parts[1].tile0, pair.parts[1].tile_stride, codes.mutable_data_ptr<int8_t>(), nullptr);
+    const Tensor row_scale = pair.row_scale.view({-1, 2, 16}).select(1, 1).reshape({-1}).contiguous(), sums = at::_int_mm(tokens, codes.t());
+    cuda::finish_int8(sums.const_data_ptr<int32_t>(), T, N, scale.const_data_ptr<float>(), row_scale.const_data_ptr<float>(), nullptr, true, true, out.mutable_data_ptr(), N, nullptr);
+    const Tensor rounded = round_to_int8(x.cpu().to(at::kFloat), scale_in.defined() ? scale_in.cpu() : Tensor(), {});
+    const Tensor want = at::mm(rounded.to(at::kDouble), encoding->decode(stored).to(at::kDouble).t()) + 1;
+    EXPECT_LT((out.cpu().to(at::kDouble) - want).abs().max().item<double>(), 2e-5) << spec.name();
+    ++checked;
+  }
+  EXPECT_GE(checked, 2);
+}
+
+TEST_F(GpuEngine, LayersInHostMemoryChangeNothing) {
+  const auto all = load_runner(open_source(kModel), context);
+  const std::vector<std::vector<int32_t>> prompts{all->tokenizer().encode("def is_prime(n):\n"), all->tokenizer().encode("class Stack:\n    def __init__(self):\n")};
+  GenerateParams params;
+  params.max_new_tokens = 24;
+  const auto want = all->generate(prompts, params, context);
+  Tensor want_logits, got_logits;
+  all->score({prompts[0]}, [&](size_t, const Tensor& l) { want_logits = l.cpu(); }, context);
+  for (const char* count : {"0", "3", "1000"}) {
+    const auto some = load_runner(open_source(kModel), context, {.gpu_layers = count});
+    EXPECT_EQ(some->weights_note().find("read over the bus") != std::string::npos, std::string(count) != "1000") << some->weights_note();
+    const auto got = some->generate(prompts, params, context);
+    for (size_t i = 0; i < prompts.size(); ++i) EXPECT_EQ(got[i].ids, want[i].ids) << count;
+    some->score({prompts[0]}, [&](size_t, const Tensor& l) { got_logits = l.cpu(); }, context);
+    EXPECT_TRUE(got_logits.equal(want_logits)) << count;
+  }
+}
+
 TEST_F(GpuEngine, MemoryThatIsNotThereIsADeviceError) {
   const auto gpu = load_runner(open_source(kModel), context);
   GenerateParams params;
