@@ -45,12 +45,13 @@ if wanted q4_k_m; then
 fi
 if wanted int8; then model int8 int8 14b; bench int8-decode "$scratch/int8" --prompt 64 --generate 128; rm -rf "$scratch/int8"; fi
 if wanted quality; then
-  for job in "none" "rtn 4" "gptq 4" "gptq 3" "awq 4" "int8 8" "gguf Q8_0" "gguf Q6_K" "gguf Q5_K_M" "gguf Q4_K_M" "gguf Q4_0" "gguf Q4_1" "gguf Q5_0" "gguf Q5_1" "gguf IQ4_NL" "gguf IQ4_XS" "gguf Q3_K_M" "gguf Q2_K"; do
+  for job in "none" "rtn 4" "gptq 4" "gptq 3" "awq 4" "int8 8" "w8a8 8" "gguf Q8_0" "gguf Q6_K" "gguf Q5_K_M" "gguf Q4_K_M" "gguf Q4_0" "gguf Q4_1" "gguf Q5_0" "gguf Q5_1" "gguf IQ4_NL" "gguf IQ4_XS" "gguf Q3_K_M" "gguf Q2_K"; do
     set -- $job
     file=$scratch/demo-$1-${2:-}
     case $1 in
       none) file=$demo ;;
       gguf) file=$file.gguf; "$teeny" quantize --model $demo --method gguf --type "$2" --force --out "$file" --no-progress >/dev/null 2>&1 ;;
+      w8a8) "$teeny" quantize --model $demo --method int8 --act-bits 8 --samples 32 --seq-len 512 --force --out "$file" --no-progress >/dev/null 2>&1 ;;
       *) "$teeny" quantize --model $demo --method "$1" --bits "$2" --samples 32 --seq-len 512 --force --out "$file" --no-progress >/dev/null 2>&1 ;;
     esac
     for device in cpu cuda:0; do "$teeny" eval --model "$file" --device $device --tasks ppl --no-progress --json "$records/ppl-$1-${2:-}-${device%%:*}.json" >/dev/null 2>&1; done
