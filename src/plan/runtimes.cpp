@@ -98,6 +98,7 @@ const std::vector<Rule>& rules() {
       {"Transformers", "gptq awq gptq-v2 compressed-tensors bitsandbytes safetensors", Say::No, WHEN { return !f.has_config; }, TEXT { (void)f; return "there is no config.json beside the file"; }},
       {"Transformers", "awq", Say::No, WHEN { return !f.zero_point; }, TEXT { (void)f; return "AWQ is loaded with zero points only"; }},
       {"Transformers", "compressed-tensors", Say::Partly, WHEN { return f.ordered; }, TEXT { (void)f; return "compressed-tensors 0.20 and later refuse actorder \"group\"; use an earlier one, or quantize without --desc-act"; }},
+      {"Transformers", "compressed-tensors", Say::Partly, WHEN { return !f.symmetric && f.act_bits == 16; }, TEXT { (void)f; return "transformers 5.23 with compressed-tensors 0.20 stops at packed zero points, the package's own too; --sym loads"; }},
       {"Transformers", "gptq gptq-v2", Say::Yes, always, TEXT { (void)f; return "with the packages optimum and gptqmodel"; }},
       {"Transformers", "awq", Say::Yes, always, TEXT { (void)f; return "with the package gptqmodel"; }},
       {"Transformers", "compressed-tensors", Say::Yes, always, TEXT { (void)f; return "with compressed-tensors 0.15 or later"; }},

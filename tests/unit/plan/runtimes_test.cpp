@@ -76,6 +76,8 @@ TEST(Runtimes, Others) {
   EXPECT_EQ(of(facts("gptq", 3, 128, true), "GPTQModel").loads, "yes");
   EXPECT_EQ(of(facts("gptq", 3, 128, true), "SGLang").loads, "no");
   EXPECT_EQ(of(facts("gptq", 3, 128, true), "llama.cpp").loads, "no");
+  EXPECT_EQ(of(facts("compressed-tensors", 4, 128, true), "Transformers").loads, "yes");
+  EXPECT_EQ(of(facts("compressed-tensors", 4, 128, false), "Transformers").loads, "partly");
   EXPECT_EQ(of(facts("compressed-tensors", 4, 128, true), "GPTQModel").runtime, "");  // not said at all
   auto ordered = facts("compressed-tensors", 4, 128, true);
   ordered.ordered = true;
