@@ -2,7 +2,8 @@
 # Builds natively on a machine with an NVIDIA GPU, runs the GPU's tests, and measures with teeny itself: the shipped model's
 # quality on CPU and GPU in every encoding, and speed on generated models of 14B (and 7B) shapes. Writes <gpu>.json and .md.
 # usage: scripts/gpu_check.sh [OUTPUT DIRECTORY (docs/results)] [SCRATCH DIRECTORY (40 GB free)]
-# libtorch: TEENY_TORCH_DIR, else that of python3's torch. TEENY_CHECK_SKIP="f16 7b": parts to leave out, of build tests sanitizer w4 q4_k_m int8 quality f16 7b. TEENY_COMMIT: where there is no git.
+# libtorch: TEENY_TORCH_DIR, else that of python3's torch. TEENY_COMMIT: where there is no git.
+# TEENY_CHECK_SKIP="f16 7b": parts to leave out, of build tests sanitizer w4 q4_k_m int8 quality f16 7b.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-docs/results}

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures quantization on this machine's GPU: equal bytes with the CPU, two runs alike, and the times on Qwen2.5-14B shapes.
 # usage: scripts/gpu_quantize_check.sh [OUTPUT DIRECTORY] [WORK DIRECTORY]. Needs a built teeny (TEENY, else build/bin/teeny),
-# TEENY_CHECK_SKIP="time": parts to leave out, of bytes quality time. Needs python3 with numpy, and 45 GB in the work directory (/dev/shm by default: the model is read from memory, as from the page cache).
+# python3 with numpy, and 45 GB in the work directory (/dev/shm by default: the model is read from memory, as from the page cache).
+# TEENY_CHECK_SKIP="time": parts to leave out, of bytes quality time. LAYERS=12: a model of fewer layers than the 14B's 48.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-gpu_check} work=${2:-/dev/shm}/teeny-gpu-quantize
