@@ -97,14 +97,16 @@ double output_error(const Tensor& w, const Tensor& quantized, const Tensor& gram
 namespace {
 
 void collect_on_gpu(const ModelSpec& spec, const Block& block, const HiddenStates& hidden, const Rope& rope, int last, const std::function<bool(int)>& wanted, bool with_gram,
-                    Part part, std::array<InputStats, 4>& stats, Context& context) {
+                    Part part, std::array<InputStats, 4>& stats, HiddenStates* moved, Context& context) {
   int64_t first = 0;
-  for (const auto& h : hidden) {
+  for (size_t i = 0; i < hidden.size(); ++i) {
     context.check_interrupted();
-    forward(spec, block, h, rope, part, [&](int input, const Tensor& x) {
+    const Tensor h = hidden[i];
+    const Tensor out = forward(spec, block, h, rope, part, [&](int input, const Tensor& x) {
       if (wanted(input)) accumulate_on_gpu(stats[size_t(input)], x, with_gram, first);
       return input < last;
     });
+    if (moved) (*moved)[i] = out;
     first += h.size(0);
   }
 }
@@ -112,23 +114,25 @@ void collect_on_gpu(const ModelSpec& spec, const Block& block, const HiddenState
 }  // namespace
 
 std::array<InputStats, 4> collect(const ModelSpec& spec, const Block& block, const HiddenStates& hidden, const Rope& rope, const std::vector<int>& inputs,
-                                  bool with_gram, Context& context, int64_t layer, Part part) {
+                                  bool with_gram, Context& context, int64_t layer, Part part, HiddenStates* moved) {
   std::array<InputStats, 4> stats;
-  const int last = *std::max_element(inputs.begin(), inputs.end());
+  if (moved) moved->resize(hidden.size());
+  const int last = moved ? 4 : *std::max_element(inputs.begin(), inputs.end());
   const auto wanted = [&](int input) { return std::find(inputs.begin(), inputs.end(), input) != inputs.end(); };
   const bool on_gpu = !hidden.empty() && hidden[0].is_cuda();
-  if (on_gpu) collect_on_gpu(spec, block, hidden, rope, last, wanted, with_gram, part, stats, context);
+  if (on_gpu) collect_on_gpu(spec, block, hidden, rope, last, wanted, with_gram, part, stats, moved, context);
   const int64_t step = windows_per_chunk(hidden, std::max(spec.hidden, spec.intermediate), inputs.size());
   for (int64_t begin = 0; begin < int64_t(hidden.size()) && !on_gpu; begin += step) {
     context.check_interrupted();
     const int64_t count = std::min(step, int64_t(hidden.size()) - begin);
     std::vector<std::array<Tensor, 4>> captured(static_cast<size_t>(count));
     for_each_single_threaded(count, [&](int64_t i) {
-      const auto& h = hidden[size_t(begin + i)];
-      forward(spec, block, h, rope, part, [&](int input, const Tensor& x) {
+      const Tensor h = hidden[size_t(begin + i)];
+      const Tensor out = forward(spec, block, h, rope, part, [&](int input, const Tensor& x) {
         if (wanted(input)) captured[size_t(i)][size_t(input)] = x.view({x.size(1), x.size(2)});
         return input < last;
       });
+      if (moved) (*moved)[size_t(begin + i)] = out;
     });
     for (const int input : inputs) {
       for (int64_t i = 0; i < count; ++i) {

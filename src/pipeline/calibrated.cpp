@@ -43,7 +43,7 @@ class BlockLoop {
       write_vectors(layer, block);
       {
         PhaseTimer timer(job_, "forward");
-        if (layer + 1 < spec_.layers) advance(spec_, for_forward(block, place_), hidden_, rope_, job_.context, behind_attention_ ? Part::Mlp : Part::Whole);
+        if (layer + 1 < spec_.layers && job_.plan.method != "awq") advance(spec_, for_forward(block, place_), hidden_, rope_, job_.context, behind_attention_ ? Part::Mlp : Part::Whole);
       }
       sample_memory();
       finish_block(layer + 1);
@@ -284,7 +284,8 @@ class BlockLoop {
     std::array<InputStats, 4> stats;
     {
       PhaseTimer timer(job_, "calibrate");
-      stats = collect(spec_, for_forward(block, place_), hidden_, rope_, {0, 1, 2, 3}, true, job_.context, layer);
+      // As in the paper's code, the next block's inputs are the original model's: no choice here depends on how ties fell before.
+      stats = collect(spec_, for_forward(block, place_), hidden_, rope_, {0, 1, 2, 3}, true, job_.context, layer, Part::Whole, &hidden_);
       for (size_t i = 0; i < 4; ++i) agreement_[i] = stats[i].agreement();
     }
     sample_memory();
@@ -372,9 +373,8 @@ std::map<std::string, Tensor> collect_importance(const TensorSource& source, con
   context.progress_start("calibrate", uint64_t(spec.layers));
   for (int64_t layer = 0; layer < spec.layers; ++layer) {
     const Block block = for_forward(reader.read(layer), place);
-    const auto stats = collect(spec, block, hidden, rope, {0, 1, 2, 3}, false, context, layer);
+    const auto stats = collect(spec, block, hidden, rope, {0, 1, 2, 3}, false, context, layer, Part::Whole, &hidden);
     for (const auto& slot : kLinears) importance[layer_prefix(layer) + slot.module] = stats[size_t(slot.input)].importance().cpu();
-    advance(spec, block, hidden, rope, context);
     context.progress_advance();
   }
   context.progress_finish();

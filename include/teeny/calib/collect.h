@@ -34,10 +34,11 @@ using HiddenStates = std::vector<Tensor>;
 // What of a block is run: all of it, or a half of it on states that stand before that half.
 enum class Part { Whole, Attention, Mlp };
 
-// Gathers the inputs in `inputs` (of 0..3), running no further than the last of them. Deterministic for any thread count.
+// Gathers the inputs in `inputs` (of 0..3), running no further than the last of them, or to the end where `moved` (which may be
+// &hidden) wants what comes out. Deterministic for any thread count.
 // Input error naming the linears of `layer` when an input is all zero or not finite: nothing can be calibrated by that.
 std::array<InputStats, 4> collect(const ModelSpec& spec, const Block& block, const HiddenStates& hidden, const Rope& rope, const std::vector<int>& inputs,
-                                  bool with_gram, Context& context, int64_t layer = -1, Part part = Part::Whole);
+                                  bool with_gram, Context& context, int64_t layer = -1, Part part = Part::Whole, HiddenStates* moved = nullptr);
 // Rows of all four inputs from the first windows, (T, K) each with T at least `tokens` where there are as many.
 std::array<Tensor, 4> sample_inputs(const ModelSpec& spec, const Block& block, const HiddenStates& hidden, const Rope& rope, int64_t tokens);
 // Moves all hidden states through the block, or through a half of it.

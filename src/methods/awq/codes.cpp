@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "methods/common/descent.h"
 #include "teeny/kernels/fixed_order.h"
 
 namespace teeny {
@@ -12,23 +13,17 @@ constexpr int64_t kRows = 256;          // a task: rows are independent
 constexpr int64_t kRowsOfGpu = 4096;    // the same on a GPU
 constexpr double kKeep = 1e-3;          // pull of the least squares towards the scale that was searched
 constexpr double kLowestShrink = 0.5;
-constexpr int kSweeps = 2;              // over the groups, each with what the errors of the others do to it
+constexpr int kSweeps = 2;              // of coordinate descent over the codes
+constexpr double kDamp = 0.01;          // on the diagonal then, times its mean: as GPTQ
 
-// What G groups of columns have been given: (rows, G * columns) codes and (rows, G) numbers of the grid, with the error
-// that counts, (rows, G): tr(d H d^T) + 2 tr(d c^T), d the error of a group's weights, c what the other groups' errors do
-// to its columns.
-struct Piece {
-  Quantized chosen;
-  Tensor d, error;
-};
-
-// Ranges of groups of columns, as shares of the full range below and above zero. On the CPU a group is searched alone; a
+// Ranges of groups of columns, as shares of the full range below and above zero, by the error that counts: tr(d H d^T), d the
+// error of a group's weights. On the CPU a group is searched alone; a
 // GPU takes all groups in each of its launches.
 class RangeSearch {
  public:
-  // weights, others (rows, G * columns); gram: of one group (columns, columns), of several (G, columns, columns)
-  RangeSearch(const Tensor& weights, const Tensor& gram, const Tensor& others, const Encoding& encoding, Piece& piece)
-      : weights_(weights), gram_(gram), others_(others), encoding_(encoding), piece_(piece), groups_(gram.dim() == 3 ? gram.size(0) : 1), columns_(gram.size(-1)) {
+  // weights (rows, G * columns); gram: of one group (columns, columns), of several (G, columns, columns)
+  RangeSearch(const Tensor& weights, const Tensor& gram, const Encoding& encoding)
+      : weights_(weights), gram_(gram), encoding_(encoding), groups_(gram.dim() == 3 ? gram.size(0) : 1), columns_(gram.size(-1)) {
     const Tensor grouped = weights.view({weights.size(0), groups_, columns_});
     low_ = grouped.amin({2}).clamp_max_(0), high_ = grouped.amax({2}).clamp_min_(0);
     symmetric_ = encoding.spec().symmetric;
@@ -37,10 +32,10 @@ class RangeSearch {
       low_ = -high_;
     }
     below_ = above_ = at::ones_like(low_);
-    piece_.error = piece_.d.defined() ? error_of(piece_.d) : at::full_like(low_, INFINITY);
+    error_ = at::full_like(low_, INFINITY);
   }
 
-  void run() {
+  Quantized run() {
     for (int i = 0; i < 10; ++i) attempt(at::full_like(low_, 1 - i / 20.0), at::full_like(low_, 1 - i / 20.0));
     for (const double step : {0.1, 0.05, 0.025}) {
       if (symmetric_) {
@@ -51,44 +46,37 @@ class RangeSearch {
       for (const double by : {-step, step}) attempt(below_ + by, above_);
       for (const double by : {-step, step}) attempt(below_, above_ + by);
     }
+    return std::move(best_);
   }
 
  private:
   Tensor spread(const Tensor& t) const { return groups_ == 1 ? t : t.repeat_interleave(columns_, 1); }  // (rows, G) -> what broadcasts to weights_
-  Tensor per_group(const Tensor& t) const { return groups_ == 1 ? t.sum(1, true) : t.view({t.size(0), groups_, columns_}).sum(2); }
 
   Tensor error_of(const Tensor& d) const {
-    Tensor quadratic;
-    if (groups_ == 1) {
-      quadratic = (d.mm(gram_) * d).sum(1, true);
-    } else {
-      const Tensor grouped = d.view({d.size(0), groups_, columns_}).transpose(0, 1);
-      quadratic = (at::bmm(grouped, gram_) * grouped).sum(2).t();
-    }
-    return others_.defined() ? quadratic + 2 * per_group(d * others_) : quadratic;
+    if (groups_ == 1) return (d.mm(gram_) * d).sum(1, true);
+    const Tensor grouped = d.view({d.size(0), groups_, columns_}).transpose(0, 1);
+    return (at::bmm(grouped, gram_) * grouped).sum(2).t();
   }
 
   void attempt(Tensor below, Tensor above) {
     below = below.clamp(kLowestShrink, 1), above = above.clamp(kLowestShrink, 1);
     const auto [levels, grid] = encoding_.quantize(at::minimum(at::maximum(weights_, spread(low_ * below)), spread(high_ * above)), {});
     const Tensor d = decode(levels, grid).sub_(weights_);
-    const Tensor error = error_of(d), better = error < piece_.error;
-    if (!piece_.chosen.levels.q.defined()) piece_.chosen = {{levels.q.clone()}, grid};
-    if (!piece_.d.defined()) piece_.d = d.clone();
+    const Tensor error = error_of(d), better = error < error_;
+    if (!best_.levels.q.defined()) best_ = {{levels.q.clone()}, grid};
     const auto take = [](const Tensor& where, Tensor& into, const Tensor& from) {
       if (into.defined()) into = at::where(where, from, into);
     };
-    take(better, piece_.error, error), take(better, below_, below), take(better, above_, above);
-    take(better, piece_.chosen.grid.scale, grid.scale), take(better, piece_.chosen.grid.zero, grid.zero);
-    const Tensor wide = spread(better);
-    take(wide, piece_.d, d), take(wide, piece_.chosen.levels.q, levels.q);
+    take(better, error_, error), take(better, below_, below), take(better, above_, above);
+    take(better, best_.grid.scale, grid.scale), take(better, best_.grid.zero, grid.zero);
+    take(spread(better), best_.levels.q, levels.q);
   }
 
-  const Tensor &weights_, &gram_, &others_;
+  const Tensor &weights_, &gram_;
   const Encoding& encoding_;
-  Piece& piece_;
+  Quantized best_;
   int64_t groups_, columns_;
-  Tensor low_, high_, below_, above_;  // (rows, G)
+  Tensor low_, high_, below_, above_, error_;  // (rows, G)
   bool symmetric_;
 };
 
@@ -99,15 +87,11 @@ class Rows {
       : w_(w), gram_(gram), blocks_(blocks), encoding_(encoding), columns_(columns), pieces_(blocks.size()) {}
 
   Quantized run() {
-    for (size_t p = 0; p < pieces_.size(); ++p) search(p, Tensor());
+    for (size_t p = 0; p < pieces_.size(); ++p) pieces_[p] = RangeSearch(columns_of(w_, p).contiguous(), blocks_[p], encoding_).run();
     refit();
-    for (int i = 0; i < kSweeps && pieces_.size() > 1; ++i) {
-      for (size_t p = 0; p < pieces_.size(); ++p) search(p, others(p));
-      refit();
-    }
     std::vector<Tensor> codes;
     std::vector<Grid> grids;
-    for (auto& piece : pieces_) codes.push_back(piece.chosen.levels.q), grids.push_back(piece.chosen.grid);
+    for (auto& piece : pieces_) codes.push_back(piece.levels.q), grids.push_back(piece.grid);
     return {{at::cat(codes, 1)}, concat_columns(grids)};
   }
 
@@ -115,20 +99,12 @@ class Rows {
   int64_t width() const { return w_.size(1) / int64_t(pieces_.size()); }
   Tensor columns_of(const Tensor& t, size_t p) const { return t.slice(1, int64_t(p) * width(), int64_t(p + 1) * width()); }
 
-  void search(size_t p, const Tensor& others) { RangeSearch(columns_of(w_, p).contiguous(), blocks_[p], others, encoding_, pieces_[p]).run(); }
-
-  Tensor others(size_t p) const {
-    std::vector<Tensor> d;
-    for (size_t i = 0; i < pieces_.size(); ++i) d.push_back(i == p ? at::zeros_like(pieces_[i].d) : pieces_[i].d);
-    return at::cat(d, 1).mm(columns_of(gram_, p));
-  }
-
   // Scales that minimise tr(D G D^T) with the codes as they are: one small system a row.
   void refit() {
     std::vector<Tensor> pieces, scales;
     for (const auto& piece : pieces_) {
-      const Grid& grid = piece.chosen.grid;
-      const Tensor q = piece.chosen.levels.q.to(at::kFloat);
+      const Grid& grid = piece.grid;
+      const Tensor q = piece.levels.q.to(at::kFloat);
       pieces.push_back(grid.zero.defined() ? q - (width() == columns_ ? grid.zero : grid.zero.repeat_interleave(columns_, 1)) : q);
       scales.push_back(grid.scale);
     }
@@ -147,18 +123,14 @@ class Rows {
     // A scale never turns round or runs away: codes were chosen for the searched one.
     const Tensor usable = fitted.isfinite().logical_and(fitted > scale * 0.5).logical_and(fitted < scale * 2);
     const Tensor settled = at::where(usable, fitted, scale);
-    for (size_t p = 0; p < pieces_.size(); ++p) {
-      auto& piece = pieces_[p];
-      piece.chosen.grid.scale = settled.slice(1, int64_t(p) * each, int64_t(p + 1) * each).contiguous();
-      piece.d = decode(piece.chosen.levels, piece.chosen.grid) - columns_of(w_, p);
-    }
+    for (size_t p = 0; p < pieces_.size(); ++p) pieces_[p].grid.scale = settled.slice(1, int64_t(p) * each, int64_t(p + 1) * each).contiguous();
   }
 
   const Tensor &w_, &gram_;
   const std::vector<Tensor>& blocks_;
   const Encoding& encoding_;
   int64_t columns_;  // of a group
-  std::vector<Piece> pieces_;
+  std::vector<Quantized> pieces_;
 };
 
 Grid stack_rows(const std::vector<Quantized>& parts) {
@@ -195,7 +167,11 @@ Quantized round_by_output(const Tensor& w, const Tensor& gram, const Encoding& e
     for (int64_t i = 0; i < int64_t(parts.size()); ++i) work(i);
   std::vector<Tensor> codes;
   for (const auto& part : parts) codes.push_back(part.levels.q);
-  return {{at::cat(codes)}, stack_rows(parts)};
+  Quantized q{{at::cat(codes)}, stack_rows(parts)};
+  Tensor h = gram.clone();
+  h.diagonal().add_(gram.diagonal().mean() * kDamp);
+  descend(w, q.levels, q.grid, {}, h, std::min<int64_t>(128, columns), kSweeps);
+  return q;
 }
 
 }  // namespace teeny

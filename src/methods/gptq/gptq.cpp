@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "methods/gptq/descent.h"
+#include "methods/common/descent.h"
 #include "teeny/core/error.h"
 #include "teeny/kernels/column_update.h"
 #include "teeny/kernels/fixed_order.h"

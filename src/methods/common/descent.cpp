@@ -1,4 +1,4 @@
-#include "methods/gptq/descent.h"
+#include "methods/common/descent.h"
 
 #include <algorithm>
 

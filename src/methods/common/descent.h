@@ -1,4 +1,5 @@
-// Sweeps of coordinate descent over the codes that GPTQ's one pass has left: the pass cannot go back to a column.
+// Sweeps of coordinate descent over codes: GPTQ's one pass cannot go back to a column, and rounding to nearest looks at no
+// other column at all.
 #pragma once
 #include "teeny/tensor/quant_tensor.h"
 
