@@ -8,8 +8,21 @@
 
 namespace teeny::cuda {
 
+struct Cache {
+  void* k = nullptr;              // (slots * capacity, kv * D) f16
+  void* v = nullptr;
+  int64_t capacity = 0;
+};
+// A cache whose slots' rows up to position[i] the device is to read ahead into L2: before an attention, while little else is read.
+struct CacheAhead {
+  Cache cache;
+  int64_t width = 0;              // kv * D
+  const int32_t *position = nullptr, *slot = nullptr;
+  int m = 0;                      // sequences; 0: nothing is read ahead
+};
+
 // x (m, H) = h * rsqrt(mean(h^2) + eps) * weight, h (m, H) f32, weight (H) f32.
-void rms_norm(const float* h, const float* weight, float eps, int64_t m, int64_t H, const Activations& x, cudaStream_t stream);
+void rms_norm(const float* h, const float* weight, float eps, int64_t m, int64_t H, const Activations& x, cudaStream_t stream, const CacheAhead& ahead = {});
 
 // h (m, H) f32 = row token[i] of the embedding, packed or (values, not null) f16 (V, H).
 void embed(const PackedView* packed, const void* values, const int32_t* token, int64_t m, int64_t H, float* h, cudaStream_t stream);
@@ -41,11 +54,6 @@ struct HeadShape {
 // Head dimensions that attend() and rope_and_cache() have kernels for.
 bool attention_supports(int heads, int kv, int D);
 
-struct Cache {
-  void* k = nullptr;              // (slots * capacity, kv * D) f16
-  void* v = nullptr;
-  int64_t capacity = 0;
-};
 // One new token for each of m sequences: qkv (m, ld) f32 holds q, k, v. Norms and rotates q and k at position[i], appends k
 // and v to slot[i], attends to positions 0 .. position[i]; x (m, heads * D). Work is split over the sequence in `splits`
 // pieces; scratch: attend_scratch_bytes() of the largest call that uses it, zeroed once.
@@ -53,8 +61,9 @@ void attend(const HeadShape& shape, const float* qkv, int64_t ld, const int32_t*
             const Activations& x, cudaStream_t stream);
 size_t attend_scratch_bytes(int heads, int D, int m, int splits);
 
-// Many tokens at once (prefill): qkv (T, ld) f16. q (T, heads * D) f16 gets the rotated q; k and v go to row[i] of the cache.
-void rope_and_cache(const HeadShape& shape, const void* qkv, int64_t ld, const int32_t* position, const int32_t* row, int64_t T, const Cache& cache, void* q,
+// Many tokens at once (prefill): qkv (T, ld) f16, ld a multiple of 8; bias (ld) f32, added first, or null. q (T, heads * D) f16
+// gets the rotated q; k and v go to row[i] of the cache.
+void rope_and_cache(const HeadShape& shape, const void* qkv, int64_t ld, const float* bias, const int32_t* position, const int32_t* row, int64_t T, const Cache& cache, void* q,
                     cudaStream_t stream);
 
 // next[i] = argmax of logits (m, V) f32, the lowest index of equals; then position[i] += 1. history (null: none) gets next at

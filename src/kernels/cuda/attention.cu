@@ -9,8 +9,8 @@
 namespace teeny::cuda {
 namespace {
 
-constexpr int kWarps = 8, kThreads = kWarps * 32, kPass = kWarps * 8;  // keys a block takes at a time: 8 a warp
-constexpr int kLeast = 2 * kPass;                                      // keys below which a second block costs more than it saves
+constexpr int kWarps = 8, kThreads = kWarps * 32, kKeys = 16, kPass = kWarps * kKeys;  // keys a warp and a block take at a time
+constexpr int kLeast = kPass;                                          // keys below which a second block costs more than it saves
 constexpr int kMaxGroup = 8;                                           // query heads that share a key head
 constexpr int kMaxKeyHeads = 64, kMaxSplits = 32;
 // Counters of finished pieces come first in the scratch, at places that do not depend on m: whatever a call with another m
@@ -61,130 +61,150 @@ __device__ __forceinline__ void load_columns(const __half* from, __half (&v)[VD]
     for (int i = 0; i < VD; ++i) v[i] = __ldcg(from + i);
 }
 
-// D = 32 * VD. G <= 8 query heads share a key head.
 template <int VD>
-__global__ void __launch_bounds__(kThreads) attend_kernel(const AttendCall c) {
-  constexpr int D = 32 * VD;
+__device__ __forceinline__ void store_columns(__half* to, const __half (&v)[VD]) {
+  if constexpr (VD == 8) *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(v);
+  else if constexpr (VD == 4) *reinterpret_cast<uint2*>(to) = *reinterpret_cast<const uint2*>(v);
+  else if constexpr (VD == 2) *reinterpret_cast<uint32_t*>(to) = *reinterpret_cast<const uint32_t*>(v);
+  else
+#pragma unroll
+    for (int i = 0; i < VD; ++i) to[i] = v[i];
+}
+
+// N f16, a multiple of 4, as words.
+template <int N>
+__device__ __forceinline__ void load_words(const __half* from, uint32_t (&v)[N / 2]) {
+  if constexpr (N % 8 == 0)
+#pragma unroll
+    for (int i = 0; i < N / 8; ++i) *reinterpret_cast<uint4*>(v + 4 * i) = __ldcg(reinterpret_cast<const uint4*>(from) + i);
+  else
+#pragma unroll
+    for (int i = 0; i < N / 4; ++i) *reinterpret_cast<uint2*>(v + 2 * i) = __ldcg(reinterpret_cast<const uint2*>(from) + i);
+}
+__device__ __forceinline__ uint32_t two_halves(float a, float b) {
+  const __half2 both = __halves2half2(saturated_half(a), saturated_half(b));
+  return *reinterpret_cast<const uint32_t*>(&both);
+}
+// An 8 x 8 matrix of f16, a row in the two values of four lanes each, becomes its transpose.
+__device__ __forceinline__ uint32_t transposed(uint32_t v) {
+  uint32_t out;
+  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(out) : "r"(v));
+  return out;
+}
+
+// D = 32 * VD. G <= 8 query heads share a key head: they are the columns of products of keys and of values with 16 keys at a
+// time (K q^T, then V^T p^T), so that neither has to be turned round. Which dimension stands where is free: a lane of place
+// (g, t) = (lane / 4, lane % 4) holds dimensions 32 i + 8 t .. + 8 of keys g and g + 8, and D / 8 dimensions from D / 8 * g on of
+// the values 2 t, 2 t + 1, 2 t + 8, 2 t + 9.
+template <int VD>
+__global__ void __launch_bounds__(kThreads, VD <= 4 ? 2 : 1) attend_kernel(const AttendCall c) {
+  constexpr int D = 32 * VD, kTiles = D / 16;
   dependency_release();
   dependency_wait();
   const int kv_head = blockIdx.x, split = blockIdx.y, row = blockIdx.z, kv = c.shape.kv, G = c.shape.heads / kv;
-  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+  const float* in = c.qkv + row * c.ld;
+  float own[VD];  // of head `warp`: on its way while the position is
+#pragma unroll
+  for (int i = 0; i < VD; ++i) own[i] = warp < G ? in[(kv_head * G + warp) * D + lane + 32 * i] : 0;
+  float own_k[VD], own_v[VD];  // the new key and value
+#pragma unroll
+  for (int i = 0; i < VD; ++i) {
+    own_k[i] = warp == kWarps - 1 ? in[(c.shape.heads + kv_head) * D + lane + 32 * i] : 0;
+    own_v[i] = warp == kWarps - 1 ? in[(c.shape.heads + kv + kv_head) * D + lane + 32 * i] : 0;
+  }
   const int position = c.position[row], length = position + 1;
   const int piece = max(kLeast, ((length + c.splits - 1) / c.splits + kPass - 1) / kPass * kPass), pieces = (length + piece - 1) / piece;
   if (split >= pieces) return;
   const int begin = split * piece, end = min(length, begin + piece);
   __shared__ __align__(16) float q[kMaxGroup][D];
-  __shared__ __align__(16) float fresh[2][D];
-  __shared__ __align__(16) float weights[kWarps][8][kMaxGroup];
+  __shared__ __align__(16) float fresh[D];
   __shared__ float joined[kWarps][kMaxGroup][2];
-  extern __shared__ __align__(16) float outputs[];  // (kWarps, G, D)
-  const float* in = c.qkv + row * c.ld;
+  // (kWarps, G, D + 8): of a head, value 2 (8 j + g) + r is of dimension D / 8 g + 2 j + r. So neighbouring lanes write side by side.
+  extern __shared__ __align__(16) float outputs[];
+  constexpr int kRow = D + 8;
+  const auto dimension = [](int at) { return D / 8 * (at / 2 % 8) + 2 * (at / 16) + at % 2; };
   const float* cos = c.shape.cos + int64_t(position) * D;
   const float* sin = c.shape.sin + int64_t(position) * D;
   const int64_t cache_ld = int64_t(kv) * D, cache_row = int64_t(c.slot[row]) * c.cache.capacity;
   __half* keys = static_cast<__half*>(c.cache.k) + cache_row * cache_ld + kv_head * D;
   __half* values = static_cast<__half*>(c.cache.v) + cache_row * cache_ld + kv_head * D;
   // The first keys and values of each warp are on their way while the heads are rotated.
-  for (int at = lane; at < 16 * D / 64; at += 32) {
-    const int key = begin + warp * 8 + at % 8, line = at / 8;  // lines of 64 f16; keys first, then values
+  for (int at = lane; at < 2 * kKeys * D / 64; at += 32) {
+    const int key = begin + warp * kKeys + at % kKeys, line = at / kKeys;  // lines of 64 f16; keys first, then values
     const __half* from = (line < D / 64 ? keys : values) + key * cache_ld + line % (D / 64) * 64;
     if (key < end - 1) asm volatile("prefetch.global.L2 [%0];" ::"l"(from));
   }
-  const float scale = rsqrtf(float(D)) * 1.4426950408889634f;  // scores in powers of two
-  for (int h = warp; h < G; h += kWarps) {
-    for (int i = lane; i < D; i += 32) q[h][i] = in[(kv_head * G + h) * D + i];
+  static_assert(kWarps >= kMaxGroup);
+  if (warp < G) {
+#pragma unroll
+    for (int i = 0; i < VD; ++i) q[warp][lane + 32 * i] = own[i];
     __syncwarp();
-    norm_and_rotate(q[h], D, c.shape.q_norm, c.shape.eps, cos, sin);
-    for (int i = lane; i < D; i += 32) q[h][i] *= scale;
+    norm_and_rotate(q[warp], D, c.shape.q_norm, c.shape.eps, cos, sin);
   }
   if (end == length && warp == kWarps - 1) {  // this block holds the new key
-    for (int i = lane; i < D; i += 32) fresh[0][i] = in[(c.shape.heads + kv_head) * D + i], fresh[1][i] = in[(c.shape.heads + kv + kv_head) * D + i];
+#pragma unroll
+    for (int i = 0; i < VD; ++i) fresh[lane + 32 * i] = own_k[i], values[position * cache_ld + lane + 32 * i] = saturated_half(own_v[i]);
     __syncwarp();
-    norm_and_rotate(fresh[0], D, c.shape.k_norm, c.shape.eps, cos, sin);
-    for (int i = lane; i < D; i += 32) {
-      keys[position * cache_ld + i] = saturated_half(fresh[0][i]);
-      values[position * cache_ld + i] = saturated_half(fresh[1][i]);
-    }
+    norm_and_rotate(fresh, D, c.shape.k_norm, c.shape.eps, cos, sin);
+    for (int i = lane; i < D; i += 32) keys[position * cache_ld + i] = saturated_half(fresh[i]);
   }
   __syncthreads();
 
-  float best[kMaxGroup], sum[kMaxGroup], out[kMaxGroup][VD];
+  uint2 heads[2 * VD];  // of head g
 #pragma unroll
-  for (int h = 0; h < kMaxGroup; ++h) {
-    best[h] = -FLT_MAX, sum[h] = 0;
-#pragma unroll
-    for (int i = 0; i < VD; ++i) out[h][i] = 0;
+  for (int i = 0; i < 2 * VD; ++i) {
+    const float* from = &q[g < G ? g : 0][32 * (i / 2) + 8 * t + 4 * (i % 2)];
+    heads[i] = g < G ? make_uint2(two_halves(from[0], from[1]), two_halves(from[2], from[3])) : make_uint2(0, 0);
   }
-  const int t = lane & 3;
-  for (int first = begin + warp * 8; first < end; first += kPass) {
-    const int key = first + (lane >> 2);
-    float score[kMaxGroup];
+  const float scale = rsqrtf(float(D)) * 1.4426950408889634f;  // scores in powers of two
+  float best[2] = {-FLT_MAX, -FLT_MAX}, sum[2] = {0, 0}, out[kTiles][4];  // of heads 2 t and 2 t + 1
 #pragma unroll
-    for (int h = 0; h < kMaxGroup; ++h) score[h] = 0;
-    uint4 k[VD];
+  for (int j = 0; j < kTiles; ++j) out[j][0] = out[j][1] = out[j][2] = out[j][3] = 0;
+  for (int first = begin + warp * kKeys; first < end; first += kPass) {
+    uint32_t k[2][4 * VD], v[4][D / 16];  // keys beyond the end are the last again, with weight 0
 #pragma unroll
-    for (int i = 0; i < VD; ++i) k[i] = key < end ? __ldcg(reinterpret_cast<const uint4*>(keys + key * cache_ld + 8 * (4 * i + t))) : make_uint4(0, 0, 0, 0);
-    alignas(16) __half v[8][VD];  // the lane's columns of the 8 values; those beyond the end are read again, with weight 0
+    for (int r = 0; r < 2; ++r) {
+      const __half* from = keys + min(first + g + 8 * r, end - 1) * cache_ld + 8 * t;
 #pragma unroll
-    for (int j = 0; j < 8; ++j) load_columns<VD>(values + min(first + j, end - 1) * cache_ld + lane * VD, v[j]);
-#pragma unroll
-    for (int i = 0; i < VD; ++i) {
-      const auto* two = reinterpret_cast<const __half2*>(&k[i]);
-      float f[8];
-#pragma unroll
-      for (int p = 0; p < 4; ++p) {
-        const float2 pair = __half22float2(two[p]);
-        f[2 * p] = pair.x, f[2 * p + 1] = pair.y;
-      }
-#pragma unroll
-      for (int h = 0; h < kMaxGroup; ++h) {
-        if (h >= G) break;
-        const auto* qh = reinterpret_cast<const float4*>(&q[h][8 * (4 * i + t)]);
-        const float4 a = qh[0], b = qh[1];
-        score[h] += a.x * f[0] + a.y * f[1] + a.z * f[2] + a.w * f[3] + b.x * f[4] + b.y * f[5] + b.z * f[6] + b.w * f[7];
-      }
+      for (int i = 0; i < VD; ++i) *reinterpret_cast<uint4*>(&k[r][4 * i]) = __ldcg(reinterpret_cast<const uint4*>(from + 32 * i));
     }
 #pragma unroll
-    for (int h = 0; h < kMaxGroup; ++h) {
-      if (h >= G) break;
-      score[h] += __shfl_xor_sync(~0u, score[h], 1);
-      score[h] += __shfl_xor_sync(~0u, score[h], 2);
-      if (key >= end) score[h] = -FLT_MAX;
-      float top = score[h];
-      top = fmaxf(top, __shfl_xor_sync(~0u, top, 4));
-      top = fmaxf(top, __shfl_xor_sync(~0u, top, 8));
-      top = fmaxf(top, __shfl_xor_sync(~0u, top, 16));
-      const float now = fmaxf(best[h], top), shrink = exp2f(best[h] - now), weight = key < end ? exp2f(score[h] - now) : 0.0f;
-      best[h] = now;
-      sum[h] = sum[h] * shrink + weight;  // of the lane's keys; the four lanes of a key have the same
+    for (int r = 0; r < 4; ++r) load_words<D / 8>(values + min(first + 2 * t + (r & 1) + 8 * (r >> 1), end - 1) * cache_ld + D / 8 * g, v[r]);
+    float score[4] = {0, 0, 0, 0};  // key g: heads 2 t, 2 t + 1; key g + 8: the same
 #pragma unroll
-      for (int i = 0; i < VD; ++i) out[h][i] *= shrink;
-      if (t == 0) weights[warp][lane >> 2][h] = weight;
+    for (int i = 0; i < 2 * VD; ++i) multiply(score, k[0][2 * i], k[1][2 * i], k[0][2 * i + 1], k[1][2 * i + 1], heads[i]);
+    float weight[4];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      score[i] = first + g < end ? score[i] * scale : -FLT_MAX;
+      score[i + 2] = first + g + 8 < end ? score[i + 2] * scale : -FLT_MAX;
+      float top = fmaxf(score[i], score[i + 2]);
+#pragma unroll
+      for (int d = 4; d <= 16; d <<= 1) top = fmaxf(top, __shfl_xor_sync(~0u, top, d));
+      const float now = fmaxf(best[i], top), shrink = exp2f(best[i] - now);
+      best[i] = now;
+      weight[i] = first + g < end ? exp2f(score[i] - now) : 0.0f;
+      weight[i + 2] = first + g + 8 < end ? exp2f(score[i + 2] - now) : 0.0f;
+      sum[i] = sum[i] * shrink + weight[i] + weight[i + 2];  // of the lane's keys
+#pragma unroll
+      for (int j = 0; j < kTiles; ++j) out[j][i] *= shrink, out[j][i + 2] *= shrink;
     }
-    __syncwarp();
+    const uint2 weights = make_uint2(transposed(two_halves(weight[0], weight[1])), transposed(two_halves(weight[2], weight[3])));
 #pragma unroll
-    for (int j = 0; j < 8; ++j) {
-      float f[VD];
-#pragma unroll
-      for (int i = 0; i < VD; ++i) f[i] = __half2float(v[j][i]);
-#pragma unroll
-      for (int h = 0; h < kMaxGroup; ++h) {
-        if (h >= G) break;
-        const float weight = weights[warp][j][h];
-#pragma unroll
-        for (int i = 0; i < VD; ++i) out[h][i] += weight * f[i];
-      }
-    }
-    __syncwarp();
+    for (int j = 0; j < kTiles; ++j)  // dimensions D / 8 g + 2 j, and the next
+      multiply(out[j], __byte_perm(v[0][j], v[1][j], 0x5410), __byte_perm(v[0][j], v[1][j], 0x7632), __byte_perm(v[2][j], v[3][j], 0x5410), __byte_perm(v[2][j], v[3][j], 0x7632),
+               weights);
   }
 #pragma unroll
-  for (int h = 0; h < kMaxGroup; ++h) {
-    if (h >= G) break;
+  for (int i = 0; i < 2; ++i) {
+    const int h = 2 * t + i;
 #pragma unroll
-    for (int d = 4; d <= 16; d <<= 1) sum[h] += __shfl_xor_sync(~0u, sum[h], d);
-    if (lane == 0) joined[warp][h][0] = best[h], joined[warp][h][1] = sum[h];
+    for (int d = 4; d <= 16; d <<= 1) sum[i] += __shfl_xor_sync(~0u, sum[i], d);
+    if (h >= G) continue;
+    if (g == 0) joined[warp][h][0] = best[i], joined[warp][h][1] = sum[i];
 #pragma unroll
-    for (int i = 0; i < VD; ++i) outputs[(warp * G + h) * D + lane * VD + i] = out[h][i];
+    for (int j = 0; j < kTiles; ++j) *reinterpret_cast<float2*>(&outputs[(warp * G + h) * kRow + 2 * (8 * j + g)]) = make_float2(out[j][i], out[j][i + 2]);
   }
   __syncthreads();
   float* parts = c.parts + (int64_t(row) * kv + kv_head) * c.splits * G * (D + 4);
@@ -198,10 +218,10 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(const AttendCall c) {
     for (int k = 0; k < kWarps; ++k) {
       const float shrink = exp2f(joined[k][h][0] - top);
       total += joined[k][h][1] * shrink;
-      value += outputs[(k * G + h) * D + i] * shrink;
+      value += outputs[(k * G + h) * kRow + i] * shrink;
     }
     if (pieces == 1) {
-      static_cast<__half*>(c.x.data)[activation_at(c.x, row, (kv_head * G + h) * D + i)] = saturated_half(value / total);
+      static_cast<__half*>(c.x.data)[activation_at(c.x, row, (kv_head * G + h) * D + dimension(i))] = saturated_half(value / total);
     } else {
       parts[(split * G + h) * D + i] = value;
       if (i == 0) stats[2 * (split * G + h)] = make_float2(top, total);
@@ -247,8 +267,9 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(const AttendCall c) {
         value.x += part[p].x * count, value.y += part[p].y * count, value.z += part[p].z * count, value.w += part[p].w * count;
       }
     }
-    const __half out[4] = {saturated_half(value.x), saturated_half(value.y), saturated_half(value.z), saturated_half(value.w)};
-    *reinterpret_cast<uint2*>(static_cast<__half*>(c.x.data) + activation_at(c.x, row, (kv_head * G + h) * D + i)) = *reinterpret_cast<const uint2*>(out);
+    auto* x = static_cast<__half*>(c.x.data);
+    *reinterpret_cast<uint32_t*>(x + activation_at(c.x, row, (kv_head * G + h) * D + dimension(i))) = two_halves(value.x, value.y);
+    *reinterpret_cast<uint32_t*>(x + activation_at(c.x, row, (kv_head * G + h) * D + dimension(i + 2))) = two_halves(value.z, value.w);
   }
 }
 
@@ -256,34 +277,58 @@ struct RopeCall {
   HeadShape shape;
   const __half* qkv;
   int64_t ld;
+  const float* bias;
   const int32_t *position, *row;
   Cache cache;
   __half* q;
 };
 
-// A warp a head of a token: q heads, then k, then v.
+// A warp a head of a token: q heads, then k, then v. A lane holds VD neighbouring values; the ones they rotate with are 16
+// lanes away.
+template <int VD>
 __global__ void __launch_bounds__(256) rope_kernel(const RopeCall c) {
-  extern __shared__ __align__(16) float heads[];
-  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, D = c.shape.D, all = c.shape.heads + 2 * c.shape.kv;
+  constexpr int D = 32 * VD;
+  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, heads = c.shape.heads, kv = c.shape.kv;
   const int64_t token = blockIdx.y;
   const int head = int(blockIdx.x) * 8 + warp;
-  if (head >= all) return;
-  float* v = heads + warp * D;
-  for (int i = lane; i < D; i += 32) v[i] = __half2float(c.qkv[token * c.ld + int64_t(head) * D + i]);
-  __syncwarp();
-  const bool is_q = head < c.shape.heads, is_k = !is_q && head < c.shape.heads + c.shape.kv;
-  const int64_t at = int64_t(c.position[token]) * D;
-  if (is_q || is_k) norm_and_rotate(v, D, is_q ? c.shape.q_norm : c.shape.k_norm, c.shape.eps, c.shape.cos + at, c.shape.sin + at);
-  const int64_t cache_at = int64_t(c.row[token]) * c.shape.kv * D;
-  __half* out = is_q ? c.q + (token * c.shape.heads + head) * D
-                     : is_k ? static_cast<__half*>(c.cache.k) + cache_at + (head - c.shape.heads) * D : static_cast<__half*>(c.cache.v) + cache_at + (head - c.shape.heads - c.shape.kv) * D;
-  for (int i = lane; i < D; i += 32) out[i] = saturated_half(v[i]);
+  if (head >= heads + 2 * kv) return;
+  const bool is_q = head < heads, is_k = !is_q && head < heads + kv;
+  alignas(16) __half in[VD];
+  load_columns<VD>(c.qkv + token * c.ld + int64_t(head) * D + lane * VD, in);
+  float v[VD];
+#pragma unroll
+  for (int i = 0; i < VD; ++i) v[i] = __half2float(in[i]) + (c.bias ? c.bias[head * D + lane * VD + i] : 0.0f);
+  if (is_q || is_k) {
+    if (const float* weight = is_q ? c.shape.q_norm : c.shape.k_norm) {
+      float sum = 0;
+#pragma unroll
+      for (int i = 0; i < VD; ++i) sum += v[i] * v[i];
+#pragma unroll
+      for (int d = 16; d > 0; d >>= 1) sum += __shfl_xor_sync(~0u, sum, d);
+      const float scale = rsqrtf(sum / float(D) + c.shape.eps);
+#pragma unroll
+      for (int i = 0; i < VD; ++i) v[i] *= scale * weight[lane * VD + i];
+    }
+    const int64_t at = int64_t(c.position[token]) * D + lane * VD;
+#pragma unroll
+    for (int i = 0; i < VD; ++i) {
+      const float other = __shfl_xor_sync(~0u, v[i], 16), turn = other * c.shape.sin[at + i];
+      v[i] = v[i] * c.shape.cos[at + i] + (lane < 16 ? -turn : turn);
+    }
+  }
+  const int64_t cache_at = int64_t(c.row[token]) * kv * D;
+  __half* out = is_q ? c.q + (token * heads + head) * D
+                     : is_k ? static_cast<__half*>(c.cache.k) + cache_at + (head - heads) * D : static_cast<__half*>(c.cache.v) + cache_at + (head - heads - kv) * D;
+  alignas(16) __half rounded[VD];
+#pragma unroll
+  for (int i = 0; i < VD; ++i) rounded[i] = saturated_half(v[i]);
+  store_columns<VD>(out + lane * VD, rounded);
 }
 
 template <int VD>
 void attend_with(const AttendCall& c, int m, cudaStream_t stream) {
-  const size_t bytes = size_t(kWarps) * size_t(c.shape.heads / c.shape.kv) * 32 * VD * 4;
-  static const bool allowed = (allow_shared(attend_kernel<VD>, kWarps * kMaxGroup * 32 * VD * 4), true);
+  const size_t bytes = size_t(kWarps) * size_t(c.shape.heads / c.shape.kv) * (32 * VD + 8) * 4;
+  static const bool allowed = (allow_shared(attend_kernel<VD>, kWarps * kMaxGroup * (32 * VD + 8) * 4), true);
   (void)allowed;
   launch(attend_kernel<VD>, {dim3(unsigned(c.shape.kv), unsigned(c.splits), unsigned(m)), dim3(kThreads), bytes, stream, true}, c);
 }
@@ -311,11 +356,19 @@ void attend(const HeadShape& shape, const float* qkv, int64_t ld, const int32_t*
   }
 }
 
-void rope_and_cache(const HeadShape& shape, const void* qkv, int64_t ld, const int32_t* position, const int32_t* row, int64_t T, const Cache& cache, void* q,
+void rope_and_cache(const HeadShape& shape, const void* qkv, int64_t ld, const float* bias, const int32_t* position, const int32_t* row, int64_t T, const Cache& cache, void* q,
                     cudaStream_t stream) {
-  const RopeCall call{shape, static_cast<const __half*>(qkv), ld, position, row, cache, static_cast<__half*>(q)};
-  const int all = shape.heads + 2 * shape.kv;
-  launch(rope_kernel, {dim3(unsigned((all + 7) / 8), unsigned(T)), dim3(256), size_t(8 * shape.D * 4), stream, false}, call);
+  const int64_t columns = shape.D / 32 == 3 ? 1 : shape.D / 32;  // what a lane reads at once
+  if (ld % columns != 0) refuse("rows of qkv lie at odd places");
+  const RopeCall call{shape, static_cast<const __half*>(qkv), ld, bias, position, row, cache, static_cast<__half*>(q)};
+  const LaunchShape launched{dim3(unsigned((shape.heads + 2 * shape.kv + 7) / 8), unsigned(T)), dim3(256), 0, stream, false};
+  switch (shape.D) {
+    case 64: return launch(rope_kernel<2>, launched, call);
+    case 96: return launch(rope_kernel<3>, launched, call);
+    case 128: return launch(rope_kernel<4>, launched, call);
+    case 256: return launch(rope_kernel<8>, launched, call);
+    default: refuse("no kernel of rotary positions for this head dimension");
+  }
 }
 
 }  // namespace teeny::cuda

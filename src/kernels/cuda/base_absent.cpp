@@ -43,7 +43,7 @@ void synchronize() { absent(); }
 void pack_weight(const PackedLayout&, const CodeSource&, uint8_t*, int64_t, int64_t, cudaStream_t) { absent(); }
 void packed_linear(const PackedView&, const LinearCall&, cudaStream_t) { absent(); }
 void unpack_weight(const PackedView&, int64_t, int64_t, int64_t, int64_t, void*, int64_t, cudaStream_t) { absent(); }
-void rms_norm(const float*, const float*, float, int64_t, int64_t, const Activations&, cudaStream_t) { absent(); }
+void rms_norm(const float*, const float*, float, int64_t, int64_t, const Activations&, cudaStream_t, const CacheAhead&) { absent(); }
 void embed(const PackedView*, const void*, const int32_t*, int64_t, int64_t, float*, cudaStream_t) { absent(); }
 void round_to_int8(const Activations&, const Activations&, int64_t, int64_t, const float*, const float*, cudaStream_t) { absent(); }
 void tokens_to_int8(const void*, int64_t, int64_t, int64_t, const float*, int8_t*, float*, cudaStream_t) { absent(); }
@@ -54,7 +54,7 @@ void silu_multiply(const void*, bool, int64_t, int64_t, int64_t, const Activatio
 bool attention_supports(int, int, int) { return false; }
 size_t attend_scratch_bytes(int, int, int, int) { absent(); }
 void attend(const HeadShape&, const float*, int64_t, const int32_t*, const int32_t*, int, const Cache&, int, void*, const Activations&, cudaStream_t) { absent(); }
-void rope_and_cache(const HeadShape&, const void*, int64_t, const int32_t*, const int32_t*, int64_t, const Cache&, void*, cudaStream_t) { absent(); }
+void rope_and_cache(const HeadShape&, const void*, int64_t, const float*, const int32_t*, const int32_t*, int64_t, const Cache&, void*, cudaStream_t) { absent(); }
 void pick_greedy(const float*, int64_t, int, int32_t*, int32_t*, int32_t*, int32_t*, void*, cudaStream_t) { absent(); }
 size_t pick_scratch_bytes(int) { absent(); }
 double read_bandwidth_gb_s(size_t) { absent(); }

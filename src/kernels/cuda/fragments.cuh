@@ -97,6 +97,11 @@ __device__ __forceinline__ void multiply(float (&c)[4], uint32_t a0, uint32_t a1
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b.x), "r"(b.y));
 }
+__device__ __forceinline__ void multiply_first(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint2 b) {  // to what was not there
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%10,%10,%10,%10};"
+      : "=f"(c[0]), "=f"(c[1]), "=f"(c[2]), "=f"(c[3])
+      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b.x), "r"(b.y), "f"(0.0f));
+}
 
 // Four 8 x 8 matrices of f16 from shared memory; lane i gives the address of row i % 8 of matrix i / 8. As the B operand of
 // a token tile: r[0], r[1] are step 0, r[2], r[3] step 1 of 32 columns.
@@ -115,55 +120,69 @@ constexpr bool has_min(int form) { return form == int(ScaleForm::HalfMin) || for
 template <int Form>
 struct UnitScales {  // [group][16 rows] f16 scales, then the same of zero points or minima
   static constexpr int kGroup = 0;  // known at run time only
-  const uint16_t* at;
-  int row, second;  // second: elements from a scale to its zero point or minimum
-  __device__ __forceinline__ void load(const uint8_t* shared, int lane, const PackedLayout& l) {
-    at = reinterpret_cast<const uint16_t*>(shared);
-    row = lane >> 2;
-    second = 16 * (128 / l.group);
-  }
+  const uint16_t* at;  // of the lane's first row
+  int second;          // elements from a scale to its zero point or minimum
+  __device__ __forceinline__ void prepare(const PackedLayout& l) { second = 16 * (128 / l.group); }
+  __device__ __forceinline__ void load(const uint8_t* shared, int lane) { at = reinterpret_cast<const uint16_t*>(shared) + (lane >> 2); }
   __device__ __forceinline__ GroupScale group(int g) const {
     GroupScale out;
-    out.scale[0] = half_bits(at[g * 16 + row]);
-    out.scale[1] = half_bits(at[g * 16 + row + 8]);
+    out.scale[0] = half_bits(at[g * 16]);
+    out.scale[1] = half_bits(at[g * 16 + 8]);
     out.min[0] = out.min[1] = 0;
     if constexpr (Form == int(ScaleForm::HalfMin)) {
-      out.min[0] = half_bits(at[second + g * 16 + row]);
-      out.min[1] = half_bits(at[second + g * 16 + row + 8]);
+      out.min[0] = half_bits(at[second + g * 16]);
+      out.min[1] = half_bits(at[second + g * 16 + 8]);
     }
     return out;
   }
-  __device__ __forceinline__ void zeros(int g, uint32_t (&z)[2]) const {
-    z[0] = at[second + g * 16 + row] * 0x00010001u;
-    z[1] = at[second + g * 16 + row + 8] * 0x00010001u;
+  __device__ __forceinline__ void twice(int g, uint32_t (&scale)[2]) const {  // f16x2
+    scale[0] = at[g * 16] * 0x00010001u;
+    scale[1] = at[g * 16 + 8] * 0x00010001u;
   }
+  __device__ __forceinline__ void zeros(int g, uint32_t (&z)[2]) const {
+    z[0] = at[second + g * 16] * 0x00010001u;
+    z[1] = at[second + g * 16 + 8] * 0x00010001u;
+  }
+};
+
+// (2^23 + n) d - 2^23 d = n d, rounded once, for an integer n below 2^23 that stands in the low bits of a float's 2^23.
+struct Multiplied {
+  float d, all;
+  __device__ __forceinline__ void set(float by) { d = by, all = by * -8388608.0f; }
+  __device__ __forceinline__ float times(uint32_t n_of_2_23) const { return fmaf(__uint_as_float(n_of_2_23), d, all); }
 };
 
 template <>
 struct UnitScales<int(ScaleForm::Super6)> {  // 16 bytes a row: as a Q4_K block's 12 scale bytes, then d, dmin
   static constexpr int kGroup = 32;
   uint4 words[2];
-  __device__ __forceinline__ void load(const uint8_t* shared, int lane, const PackedLayout&) {
+  Multiplied d[2], dmin[2];
+  __device__ __forceinline__ void prepare(const PackedLayout&) {}
+  __device__ __forceinline__ void load(const uint8_t* shared, int lane) {
     const auto* rows = reinterpret_cast<const uint4*>(shared);
-    words[0] = rows[lane >> 2];
-    words[1] = rows[(lane >> 2) + 8];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      words[r] = rows[(lane >> 2) + 8 * r];
+      d[r].set(half_bits(words[r].w & 0xffff)), dmin[r].set(half_bits(words[r].w >> 16));
+    }
   }
   __device__ __forceinline__ GroupScale group(int j) const {
+    constexpr uint32_t k23 = 0x4b000000u;
     GroupScale out;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const uint4 w = words[r];
       uint32_t sc, mn;
       if (j < 4) {
-        sc = (w.x >> (8 * j)) & 63;
-        mn = (w.y >> (8 * j)) & 63;
+        sc = ((w.x >> (8 * j)) & 63) | k23;
+        mn = ((w.y >> (8 * j)) & 63) | k23;
       } else {
         const int s = 8 * (j - 4);
-        sc = ((w.z >> s) & 15) | ((w.x >> (s + 2)) & 0x30);
-        mn = ((w.z >> (s + 4)) & 15) | ((w.y >> (s + 2)) & 0x30);
+        sc = ((w.z >> s) & 15) | (((w.x >> (s + 2)) & 0x30) | k23);
+        mn = ((w.z >> (s + 4)) & 15) | (((w.y >> (s + 2)) & 0x30) | k23);
       }
-      out.scale[r] = half_bits(w.w & 0xffff) * small_int(sc);
-      out.min[r] = half_bits(w.w >> 16) * small_int(mn);
+      out.scale[r] = d[r].times(sc);
+      out.min[r] = dmin[r].times(mn);
     }
     return out;
   }
@@ -174,7 +193,8 @@ struct UnitScales<int(ScaleForm::SuperI8)> {  // 16 bytes a row: sc + 128; then 
   static constexpr int kGroup = 16;
   uint4 words[2];
   float d[2];
-  __device__ __forceinline__ void load(const uint8_t* shared, int lane, const PackedLayout&) {
+  __device__ __forceinline__ void prepare(const PackedLayout&) {}
+  __device__ __forceinline__ void load(const uint8_t* shared, int lane) {
     const auto* rows = reinterpret_cast<const uint4*>(shared);
     const auto* scale = reinterpret_cast<const uint16_t*>(shared + 256);
 #pragma unroll
@@ -199,16 +219,16 @@ template <>
 struct UnitScales<int(ScaleForm::SuperN4)> {  // 16 bytes a row: sc | mn << 4; then (16) f16 pairs d, dmin
   static constexpr int kGroup = 16;
   uint4 words[2];
-  float d[2], dmin[2];
-  __device__ __forceinline__ void load(const uint8_t* shared, int lane, const PackedLayout&) {
+  Multiplied d[2], dmin[2];
+  __device__ __forceinline__ void prepare(const PackedLayout&) {}
+  __device__ __forceinline__ void load(const uint8_t* shared, int lane) {
     const auto* rows = reinterpret_cast<const uint4*>(shared);
     const auto* scale = reinterpret_cast<const uint32_t*>(shared + 256);
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       words[r] = rows[(lane >> 2) + 8 * r];
       const uint32_t both = scale[(lane >> 2) + 8 * r];
-      d[r] = half_bits(both & 0xffff);
-      dmin[r] = half_bits(both >> 16);
+      d[r].set(half_bits(both & 0xffff)), dmin[r].set(half_bits(both >> 16));
     }
   }
   __device__ __forceinline__ GroupScale group(int j) const {
@@ -216,8 +236,8 @@ struct UnitScales<int(ScaleForm::SuperN4)> {  // 16 bytes a row: sc | mn << 4; t
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const uint32_t w = (j < 4 ? words[r].x : j < 8 ? words[r].y : j < 12 ? words[r].z : words[r].w) >> (8 * (j & 3));
-      out.scale[r] = d[r] * small_int(w & 15);
-      out.min[r] = dmin[r] * small_int((w >> 4) & 15);
+      out.scale[r] = d[r].times((w & 15) | 0x4b000000u);
+      out.min[r] = dmin[r].times(((w >> 4) & 15) | 0x4b000000u);
     }
     return out;
   }

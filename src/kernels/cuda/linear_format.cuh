@@ -14,7 +14,7 @@ class Format {
  public:
   static void run(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
     if (c.m <= 8) {
-      if (c.store == Store::SiluPair || c.m > 2) small<1, 2>(w, c, stream);
+      if (c.store == Store::SiluPair || c.m > 2 || kSuper || kUnit <= 1024) small<1, 2>(w, c, stream);
       else small<1, 1>(w, c, stream);
     } else if (has_wgmma()) {
       if (c.m <= 16) wide<16>(w, c, stream);
@@ -43,7 +43,7 @@ class Format {
 
   template <int NT, int RT>
   static void small(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
-    constexpr int kWarps = RT == 1 || kUnit > 1024 ? 4 : 8, kStages = std::clamp(8192 / kUnit / RT, 2, 4), kHalves = kSuper ? 4 : 2;
+    constexpr int kWarps = 4, kStages = std::clamp(8192 / kUnit / RT, 2, 4), kHalves = kSuper ? 4 : 2;
     constexpr auto kernel = linear_small<Bits, Form, NT, RT, kWarps, kStages>;
     allow<kernel>();
     const size_t ring = size_t(kWarps * kStages) * size_t(RT * w.layout.unit_bytes() + kHalves * c.m * 128), sums = size_t(kWarps) * RT * 16 * 8 * NT * 4;

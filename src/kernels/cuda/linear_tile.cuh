@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(kTileWarps * 32) linear_tile(const PackedView 
     const uint8_t* stage = shared + (i % Stages) * stage_bytes;
     const uint32_t input = ring + uint32_t((i % Stages) * stage_bytes + block_bytes) + (lane & 7) * 128;
 #pragma unroll
-    for (int r = 0; r < 2; ++r) work[r].scales.load(stage + (2 * warp + r) * shape.unit_bytes + kHalves * kHalfBytes, lane, l);
+    for (int r = 0; r < 2; ++r) work[r].scales.load(stage + (2 * warp + r) * shape.unit_bytes + kHalves * kHalfBytes, lane);
     with_group_steps<Bits, Form>(shape.group_steps, [&]<int GS>() {
       const auto half = [&]<int H>() {
 #pragma unroll

@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(256) linear_unpack(const PackedView w, const U
   const uint8_t* block = w.data + ((tile / 8 * shape.units + u) * 8 + tile % 8) * shape.unit_bytes;
   Work work;
   work.begin(l);
-  if constexpr (Bits < 16) work.scales.load(block + kHalves * kHalfBytes, lane, l);
+  if constexpr (Bits < 16) work.scales.load(block + kHalves * kHalfBytes, lane);
   float row_scale[2] = {1, 1};
   if (l.form == ScaleForm::Row)
     for (int r = 0; r < 2; ++r) {

@@ -17,17 +17,24 @@ struct ScaledFragments {
   UnitScales<Form> scales;
   uint32_t zero[2], scale[2], min[2];
 
-  __device__ __forceinline__ void begin(const PackedLayout& l) { zero[0] = zero[1] = (uint32_t(kMin ? 0 : l.zero) | 0x6400u) * 0x00010001u; }
+  __device__ __forceinline__ void begin(const PackedLayout& l) {
+    if constexpr (Bits < 16) scales.prepare(l);
+    zero[0] = zero[1] = (uint32_t(kMin ? 0 : l.zero) | 0x6400u) * 0x00010001u;
+  }
   static __device__ __forceinline__ uint32_t two_halves(float x) {
     const __half2 h = __float2half2_rn(x);
     return *reinterpret_cast<const uint32_t*>(&h);
   }
   __device__ __forceinline__ void open_group(const PackedLayout& l, int group) {
-    const GroupScale g = scales.group(group);
+    if constexpr (Form == kPlainForm) {
+      scales.twice(group, scale);
+    } else {
+      const GroupScale g = scales.group(group);
 #pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      scale[r] = two_halves(g.scale[r]);
-      if constexpr (kMin) min[r] = two_halves(-g.min[r]);
+      for (int r = 0; r < 2; ++r) {
+        scale[r] = two_halves(g.scale[r]);
+        if constexpr (kMin) min[r] = two_halves(-g.min[r]);
+      }
     }
     if constexpr (Form == kPlainForm)
       if (l.form == ScaleForm::HalfZero) {
@@ -41,7 +48,7 @@ struct ScaledFragments {
     a[0] = half.template get<S, 0>(), a[1] = half.template get<S, 1>(), a[2] = half.template get<S, 2>(), a[3] = half.template get<S, 3>();
     if constexpr (Bits < 16) {
       if constexpr (GS > 0)
-        if constexpr (S == 0 || k % GS == 0) open_group(l, k / GS);  // (a half is on its own: a group of 128 is opened in both)
+        if constexpr (k % GS == 0) open_group(l, k / GS);
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int r = i & 1;
@@ -122,45 +129,45 @@ __global__ void __launch_bounds__(kWideThreads, 1) linear_wide(const PackedView 
     uint32_t a[2][4][4];
     int slot = 0, weight_slot = 0, last = -1;
     uint32_t phase = 0, weight_phase = 0;
-    for (int unit = 0; unit < count; ++unit) {
-      barrier_wait(weight_full + 8 * weight_slot, weight_phase);
-      const uint8_t* mine = weights_pointer + weight_slot * unit_bytes + warp * shape.unit_bytes;
-      if constexpr (Bits < 16) fragments.scales.load(mine + kHalves * kHalfBytes, lane, l);
-      const auto half = [&]<int H>() {
-        Half64<Bits> codes;
-        codes.load(mine + H * kHalfBytes, lane);
-        with_group_steps<Bits, Form>(shape.group_steps, [&]<int GS>() {
+    with_group_steps<Bits, Form>(shape.group_steps, [&]<int GS>() {
+      for (int unit = 0; unit < count; ++unit) {
+        barrier_wait(weight_full + 8 * weight_slot, weight_phase);
+        const uint8_t* mine = weights_pointer + weight_slot * unit_bytes + warp * shape.unit_bytes;
+        if constexpr (Bits < 16) fragments.scales.load(mine + kHalves * kHalfBytes, lane);
+        const auto half = [&]<int H>() {
+          Half64<Bits> codes;
+          codes.load(mine + H * kHalfBytes, lane);
           fragments.template get<GS, H, 0>(l, codes, a[H & 1][0]);
           fragments.template get<GS, H, 1>(l, codes, a[H & 1][1]);
           fragments.template get<GS, H, 2>(l, codes, a[H & 1][2]);
           fragments.template get<GS, H, 3>(l, codes, a[H & 1][3]);
-        });
-        if constexpr (H == kHalves - 1) {  // the unit's codes are in registers
-          __syncwarp();
-          if (lane == 0) barrier_arrive(weight_empty + 8 * weight_slot);
+          if constexpr (H == kHalves - 1) {  // the unit's codes are in registers
+            __syncwarp();
+            if (lane == 0) barrier_arrive(weight_empty + 8 * weight_slot);
+          }
+          if constexpr ((H & 1) == 0) barrier_wait(input_full + 8 * slot, phase);
+          const uint64_t tokens = wgmma_tokens(inputs + slot * Rings::kInput + (H & 1) * N * 128);
+          wgmma_fence();
+  #pragma unroll
+          for (int s = 0; s < 4; ++s) Wgmma<N>::run(sums, a[H & 1][s], tokens + 2 * s, unit + H + s);
+          wgmma_commit();
+          wgmma_wait<1>();
+          if constexpr ((H & 1) == 0) {
+            if (last >= 0 && lane == 0) barrier_arrive(input_empty + 8 * last);  // the piece before is done with
+            last = slot;
+          } else if (++slot == kInputs) {
+            slot = 0, phase ^= 1;
+          }
+        };
+        half.template operator()<0>();
+        half.template operator()<1>();
+        if constexpr (kHalves == 4) {
+          half.template operator()<2>();
+          half.template operator()<3>();
         }
-        if constexpr ((H & 1) == 0) barrier_wait(input_full + 8 * slot, phase);
-        const uint64_t tokens = wgmma_tokens(inputs + slot * Rings::kInput + (H & 1) * N * 128);
-        wgmma_fence();
-#pragma unroll
-        for (int s = 0; s < 4; ++s) Wgmma<N>::run(sums, a[H & 1][s], tokens + 2 * s, unit + H + s);
-        wgmma_commit();
-        wgmma_wait<1>();
-        if constexpr ((H & 1) == 0) {
-          if (last >= 0 && lane == 0) barrier_arrive(input_empty + 8 * last);  // the piece before is done with
-          last = slot;
-        } else if (++slot == kInputs) {
-          slot = 0, phase ^= 1;
-        }
-      };
-      half.template operator()<0>();
-      half.template operator()<1>();
-      if constexpr (kHalves == 4) {
-        half.template operator()<2>();
-        half.template operator()<3>();
+        if (++weight_slot == kWeights) weight_slot = 0, weight_phase ^= 1;
       }
-      if (++weight_slot == kWeights) weight_slot = 0, weight_phase ^= 1;
-    }
+    });
     wgmma_wait<0>();
   }
   __syncthreads();

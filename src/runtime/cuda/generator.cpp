@@ -32,7 +32,7 @@ GpuGenerator::GpuGenerator(const GpuModel& model, const Tokenizer& tokenizer, co
 int64_t GpuGenerator::slots_that_fit() const {
   const auto memory = cuda::memory_info();
   const uint64_t sequence = uint64_t(capacity_ * model_.spec.layers * model_.spec.kv_heads * model_.spec.head_dim) * 4 + uint64_t(model_.spec.vocab) * 4 * 3;
-  const uint64_t reserve = (uint64_t(1) << 30) + uint64_t(model_.spec.intermediate * model_.spec.hidden) * 4;
+  const uint64_t reserve = (uint64_t(1) << 30) + decoded_bytes(model_.spec);
   const uint64_t room = memory.free > reserve ? memory.free - reserve : 0;
   if (room / sequence < 2)  // one sequence, and the slot that idle rows write to
     throw device_error("generate", "memory", "{} are needed for a sequence of {} tokens, {} of {} are free on the GPU; use shorter prompts or --max-new-tokens", human_bytes(reserve + 2 * sequence),

@@ -57,11 +57,15 @@ int64_t held_layers(const std::string& text, int64_t layers) {
   return std::min(count, layers);
 }
 
+uint64_t decoded_bytes(const ModelSpec& spec) {
+  return 2 * uint64_t(spec.hidden) * uint64_t(3 * spec.intermediate + 2 * (spec.heads + spec.kv_heads) * spec.head_dim);
+}
+
 uint64_t working_bytes(const ModelSpec& spec) {
   constexpr uint64_t kTokens = 8192;  // GpuSession's prefill
   const auto n = [](int64_t v) { return uint64_t(v); };
   const uint64_t cache = kTokens * n(spec.layers) * n(spec.kv_heads * spec.head_dim) * 2 * 2;
-  const uint64_t matrix = 2 * std::max(n(2 * spec.intermediate * spec.hidden), n(spec.hidden) * 16384) * 2;
+  const uint64_t matrix = decoded_bytes(spec) + n(spec.hidden) * 16384 * 2;
   const uint64_t tokens = kTokens * (n(spec.hidden) * 10 + n(2 * spec.heads * spec.head_dim + 2 * spec.kv_heads * spec.head_dim) * 2 + n(3 * spec.intermediate) * 2);
   return cache + matrix + tokens + 64 * n(spec.vocab) * 4 + (uint64_t(512) << 20);
 }

@@ -46,6 +46,8 @@ GpuModel load_gpu_model(const TensorSource& source, at::Device device, const std
 int64_t held_layers(const std::string& gpu_layers, int64_t layers);
 // What the device must have left beside the weights: cache of 8192 tokens, workspace of a prefill, logits.
 uint64_t working_bytes(const ModelSpec& spec);
+// What a prefill holds of them: a layer's weights in f16 (ahead.h).
+uint64_t decoded_bytes(const ModelSpec& spec);
 
 // Keys and values of slots of `capacity` tokens each, f16: (slots * capacity, kv_heads * D) a layer.
 struct GpuCache {

@@ -1,6 +1,7 @@
 #include "runtime/cuda/prefill.h"
 
-#include <numeric>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "teeny/core/error.h"
 
@@ -9,16 +10,57 @@ namespace {
 
 constexpr int64_t kHeadRows = 16384;  // rows of the output head decoded at a time
 
+constexpr int64_t kFewRows = 16;      // up to which the packed head is multiplied as a decoding step does
+
+cudaStream_t current_stream(at::Device device) { return static_cast<cudaStream_t>(c10::impl::VirtualGuardImpl(device.type()).getStream(device).native_handle()); }
+
 Tensor norm(const GpuModel& model, const Tensor& h, const Tensor& weight) {
   const Tensor x = at::empty({h.size(0), h.size(1)}, h.options().dtype(at::kHalf));
-  cuda::rms_norm(h.const_data_ptr<float>(), weight.const_data_ptr<float>(), float(model.spec.rms_eps), h.size(0), h.size(1), {x.data_ptr(), x.size(1), 0}, nullptr);
+  cuda::rms_norm(h.const_data_ptr<float>(), weight.const_data_ptr<float>(), float(model.spec.rms_eps), h.size(0), h.size(1), {x.data_ptr(), x.size(1), 0}, current_stream(model.device));
   return x;
 }
+
+// Everything inside runs on `stream`, after what the current stream holds now; what comes after it there waits for it.
+class OnStream {
+ public:
+  explicit OnStream(const c10::Stream& stream) : outer_(c10::impl::VirtualGuardImpl(stream.device_type()).getStream(stream.device())), guard_(stream) {
+    pass(outer_, stream);
+  }
+  ~OnStream() {
+    try {
+      pass(guard_.current_stream(), outer_);
+    } catch (const std::exception&) {  // a device that fails here fails at the next call too
+    }
+  }
+  OnStream(const OnStream&) = delete;
+  OnStream& operator=(const OnStream&) = delete;
+
+ private:
+  static void pass(const c10::Stream& from, const c10::Stream& to) {
+    c10::Event event{from.device_type()};
+    event.record(from);
+    event.block(to);
+  }
+  c10::Stream outer_;
+  c10::StreamGuard guard_;
+};
 
 // A pair is decoded part by part, so its rows stand in another order than the packed ones.
 Tensor in_part_order(const PackedWeight& w, const Tensor& v) {
   if (!v.defined() || w.parts.size() == 1 || w.parts[0].tile_stride == 1) return v;
   return v.view({-1, int64_t(w.parts.size()), 16}).transpose(0, 1).reshape({-1});
+}
+
+// (N) f32 in the order of a projection's rows, or undefined.
+Tensor joined_bias(const Projection& p) {
+  if (p.weights.size() == 1) return in_part_order(p.weights[0], p.weights[0].bias);
+  std::vector<Tensor> all;
+  bool any = false;
+  for (const auto& w : p.weights) {
+    any = any || w.bias.defined();
+    all.push_back(w.bias.defined() ? in_part_order(w, w.bias) : at::zeros({w.layout.N}, w.storage.options().dtype(at::kFloat)));
+  }
+  return any ? at::cat(all) : Tensor();
 }
 
 Tensor to_device(const std::vector<int32_t>& v, at::Device device) { return at::tensor(v, at::kInt).to(device); }
@@ -36,14 +78,15 @@ Tensor Prefill::scratch(int64_t rows, int64_t K) {
 bool Prefill::multiply_int8(const PackedWeight& w, const Tensor& x, const Tensor& out, bool add) {
   const int64_t T = x.size(0), K = w.layout.K, N = w.layout.N;
   if (w.act_bits != 8 || w.input_zero.defined() || T <= 16 || N % 8 != 0 || !cuda::unpacks_to_int8(w.layout)) return false;  // what _int_mm takes
+  const auto stream = current_stream(model_.device);
   const auto options = x.options();
   const Tensor tokens = at::empty({T, K}, options.dtype(at::kChar)), scale = at::empty({T}, options.dtype(at::kFloat));
   cuda::tokens_to_int8(x.data_ptr(), x.stride(0), T, K, w.input_scale.defined() ? w.input_scale.const_data_ptr<float>() : nullptr, tokens.mutable_data_ptr<int8_t>(),
-                       scale.mutable_data_ptr<float>(), nullptr);
+                       scale.mutable_data_ptr<float>(), stream);
   const Tensor codes = scratch((N + 1) / 2, K).view(at::kChar).view({-1}).narrow(0, 0, N * K).view({N, K});
   int64_t row = 0;
   for (const auto& part : w.parts) {
-    cuda::unpack_int8(w.view(), part.rows, part.tile0, part.tile_stride, codes.mutable_data_ptr<int8_t>() + row * K, nullptr);
+    cuda::unpack_int8(w.view(), part.rows, part.tile0, part.tile_stride, codes.mutable_data_ptr<int8_t>() + row * K, stream);
     row += part.rows;
   }
   const Tensor sums = at::_int_mm(tokens, codes.t()), rows = in_part_order(w, w.row_scale), bias = in_part_order(w, w.bias);
@@ -51,55 +94,69 @@ bool Prefill::multiply_int8(const PackedWeight& w, const Tensor& x, const Tensor
   for (int64_t at = 0; at < T; at += 32768)  // rows of a launch's grid
     cuda::finish_int8(sums.const_data_ptr<int32_t>() + at * N, std::min<int64_t>(32768, T - at), N, scale.const_data_ptr<float>() + at, rows.const_data_ptr<float>(),
                       bias.defined() ? bias.const_data_ptr<float>() : nullptr, is_float, add, static_cast<char*>(out.data_ptr()) + at * out.stride(0) * out.element_size(), out.stride(0),
-                      nullptr);
+                      stream);
   return true;
 }
 
-void Prefill::add_product(const Projection& p, const Tensor& x, Tensor& h) {
-  if (p.weights.size() == 1 && multiply_int8(p.weights[0], x, h, true)) return;
-  if (p.weights.size() == 1 && p.weights[0].act_bits == 16 && !p.weights[0].bias.defined()) {
-    at::addmm_out(h, h, x, decoded(p.weights[0], p.K).t(), at::kFloat);
-  } else {
-    h.add_(multiply(p, x, at::kFloat));
-  }
-}
-
-// Rows in the order of the parts, (N, K) f16.
-Tensor Prefill::decoded(const PackedWeight& w, int64_t K) {
-  const Tensor weight = scratch(w.layout.N, K);
-  int64_t row = 0;
-  for (size_t i = 0; i < w.parts.size(); ++i) {
-    w.unpack(i, 0, w.parts[i].rows, weight.narrow(0, row, w.parts[i].rows));
-    row += w.parts[i].rows;
-  }
-  return weight;
-}
-
-Tensor Prefill::multiply(const Projection& p, const Tensor& x, at::ScalarType type) {
+// One after another, each of its own format: weights whose inputs are rounded to int8.
+Tensor Prefill::multiply_rounded(const Projection& p, const Tensor& x, at::ScalarType type) {
   const Tensor out = at::empty({x.size(0), p.N}, x.options().dtype(type));
   int64_t column = 0;
   for (const auto& w : p.weights) {
-    if (multiply_int8(w, x, out.narrow(1, column, w.layout.N), false)) {
-      column += w.layout.N;
-      continue;
-    }
-    Tensor in = x;
-    if (w.act_bits == 8) in = round_to_int8(x, w.input_scale, w.input_zero);
-    const Tensor weight = decoded(w, p.K);
-    Tensor part = p.weights.size() == 1 ? out : at::empty({x.size(0), w.layout.N}, out.options());
-    if (type == at::kFloat) at::mm_out(part, in, weight.t(), at::kFloat);
-    else at::mm_out(part, in, weight.t());
-    if (w.bias.defined()) {
-      part.add_(in_part_order(w, w.bias));
-    }
-    if (p.weights.size() > 1) out.narrow(1, column, w.layout.N).copy_(part);
+    const Tensor part = out.narrow(1, column, w.layout.N);
     column += w.layout.N;
+    if (multiply_int8(w, x, part, false)) continue;
+    const Tensor in = w.act_bits == 8 ? round_to_int8(x, w.input_scale, w.input_zero) : x, weight = scratch(w.layout.N, p.K);
+    int64_t row = 0;
+    for (size_t i = 0; i < w.parts.size(); ++i) {
+      w.unpack(i, 0, w.parts[i].rows, weight.narrow(0, row, w.parts[i].rows), current_stream(model_.device));
+      row += w.parts[i].rows;
+    }
+    const Tensor product = type == at::kFloat ? at::mm(in, weight.t(), at::kFloat) : at::mm(in, weight.t());
+    part.copy_(w.bias.defined() ? product.add(in_part_order(w, w.bias)) : product);
   }
+  return out;
+}
+
+// f16, without its bias.
+Tensor Prefill::multiply(size_t layer, Place place, const Tensor& x) {
+  const Projection& p = AheadDecoder::projection(model_.layers[layer], place);
+  const Tensor out = at::mm(x, ahead_.weight(p, place).t());
+  ahead_.done(layer, place);
+  return out;
+}
+
+void Prefill::add_product(size_t layer, Place place, const Tensor& x, Tensor& h) {
+  const Projection& p = AheadDecoder::projection(model_.layers[layer], place);
+  if (!AheadDecoder::takes(p)) {
+    if (p.weights.size() != 1 || !multiply_int8(p.weights[0], x, h, true)) h.add_(multiply_rounded(p, x, at::kFloat));
+    return;
+  }
+  at::addmm_out(h, h, x, ahead_.weight(p, place).t(), at::kFloat);
+  ahead_.done(layer, place);
+  if (const Tensor bias = joined_bias(p); bias.defined()) h.add_(bias);
+}
+
+// q, k and v as the rotary positions read them: the product, and what they add to it.
+std::pair<Tensor, Tensor> Prefill::qkv(size_t layer, const Tensor& x) {
+  const Projection& p = model_.layers[layer].qkv;
+  if (!AheadDecoder::takes(p)) return {multiply_rounded(p, x, at::kHalf), Tensor()};
+  return {multiply(layer, Place::Qkv, x), joined_bias(p)};
+}
+
+Tensor Prefill::gate_up(size_t layer, const Tensor& x) {
+  const Projection& p = model_.layers[layer].gate_up;
+  if (!AheadDecoder::takes(p)) return multiply_rounded(p, x, at::kHalf);
+  Tensor out = multiply(layer, Place::GateUp, x);
+  if (const Tensor bias = joined_bias(p); bias.defined()) out.add_(bias);
   return out;
 }
 
 Tensor Prefill::hidden(const std::vector<PrefillPiece>& pieces, const GpuCache* cache, const Rope& rope) {
   const auto& spec = model_.spec;
+  const OnStream on(ahead_.products());
+  const auto stream = ahead_.raw_products();
+  ahead_.start();
   std::vector<int32_t> tokens, positions, rows;
   for (const auto& piece : pieces)
     for (size_t t = 0; t < piece.tokens.size(); ++t) {
@@ -117,12 +174,12 @@ Tensor Prefill::hidden(const std::vector<PrefillPiece>& pieces, const GpuCache* 
   if (!cache) own_k = at::empty({T, width}, halves), own_v = at::empty({T, width}, halves);
   const auto table = model_.embedding_table().view();
   for (int64_t at = 0; at < T; at += 32768)  // rows of a launch's grid
-    cuda::embed(&table, nullptr, token.const_data_ptr<int32_t>() + at, std::min<int64_t>(32768, T - at), spec.hidden, h.mutable_data_ptr<float>() + at * spec.hidden, nullptr);
+    cuda::embed(&table, nullptr, token.const_data_ptr<int32_t>() + at, std::min<int64_t>(32768, T - at), spec.hidden, h.mutable_data_ptr<float>() + at * spec.hidden, stream);
   for (size_t i = 0; i < model_.layers.size(); ++i) {
     const auto& layer = model_.layers[i];
-    const Tensor qkv = multiply(layer.qkv, norm(model_, h, layer.attn_norm), at::kHalf);
+    const auto [heads_in, bias] = qkv(i, norm(model_, h, layer.attn_norm));
     const cuda::Cache store = cache ? cache->layer(i) : cuda::Cache{own_k.data_ptr(), own_v.data_ptr(), T};
-    cuda::rope_and_cache(model_.head_shape(layer, rope), qkv.data_ptr(), qkv.size(1), position.const_data_ptr<int32_t>(), row.const_data_ptr<int32_t>(), T, store, q.data_ptr(), nullptr);
+    cuda::rope_and_cache(model_.head_shape(layer, rope), heads_in.data_ptr(), heads_in.size(1), bias.defined() ? bias.const_data_ptr<float>() : nullptr, position.const_data_ptr<int32_t>(), row.const_data_ptr<int32_t>(), T, store, q.data_ptr(), stream);
     const Tensor &k = cache ? cache->k[i] : own_k, &v = cache ? cache->v[i] : own_v;
     int64_t first = 0;
     for (const auto& piece : pieces) {
@@ -138,21 +195,32 @@ Tensor Prefill::hidden(const std::vector<PrefillPiece>& pieces, const GpuCache* 
       else attended.narrow(0, first, L).copy_(rows);
       first += L;
     }
-    add_product(layer.o, attended, h);
-    const Tensor gate_up = multiply(layer.gate_up, norm(model_, h, layer.mlp_norm), at::kHalf);
-    cuda::silu_multiply(gate_up.data_ptr(), false, gate_up.size(1), T, spec.intermediate, {activated.data_ptr(), spec.intermediate, 0}, nullptr);
-    add_product(layer.down, activated, h);
+    add_product(i, Place::O, attended, h);
+    const Tensor both = gate_up(i, norm(model_, h, layer.mlp_norm));
+    cuda::silu_multiply(both.data_ptr(), false, both.size(1), T, spec.intermediate, {activated.data_ptr(), spec.intermediate, 0}, stream);
+    add_product(i, Place::Down, activated, h);
   }
   return h;
 }
 
 Tensor Prefill::logits(const Tensor& h) {
   const auto& spec = model_.spec;
-  const Tensor x = norm(model_, h, model_.final_norm), out = at::empty({h.size(0), spec.vocab}, h.options());
+  const auto stream = current_stream(model_.device);
+  const int64_t m = h.size(0);
+  const Tensor out = at::empty({m, spec.vocab}, h.options());
+  if (m <= kFewRows) {  // the head as it is packed: read once, not decoded first
+    const int panels = cuda::panel_rows(int(m));
+    const Tensor x = at::zeros({int64_t(cuda::Activations::panel_bytes(model_.head.layout.padded_columns(), panels))}, h.options().dtype(at::kByte));
+    const cuda::Activations in{x.data_ptr(), 0, panels};
+    cuda::rms_norm(h.const_data_ptr<float>(), model_.final_norm.const_data_ptr<float>(), float(spec.rms_eps), m, spec.hidden, in, stream);
+    cuda::packed_linear(model_.head.view(), {in, int(m), nullptr, cuda::Store::Float, out.mutable_data_ptr<float>(), spec.vocab, {}, nullptr}, stream);
+    return out;
+  }
+  const Tensor x = norm(model_, h, model_.final_norm);
   for (int64_t first = 0; first < spec.vocab; first += kHeadRows) {
     const int64_t rows = std::min(kHeadRows, spec.vocab - first);
     const Tensor weight = scratch(rows, spec.hidden);
-    model_.head.unpack(0, first, rows, weight);
+    model_.head.unpack(0, first, rows, weight, stream);
     out.narrow(1, first, rows).copy_(at::mm(x, weight.t(), at::kFloat));
   }
   return out;

@@ -1,8 +1,9 @@
-// Many tokens at once: weights decoded to f16 one matrix at a time, libtorch's products and attention between our kernels.
+// Many tokens at once: weights decoded to f16 beside the products (ahead.h), libtorch's products and attention between our
+// kernels.
 #pragma once
 #include <span>
 
-#include "runtime/cuda/model.h"
+#include "runtime/cuda/ahead.h"
 
 namespace teeny {
 
@@ -14,7 +15,7 @@ struct PrefillPiece {
 
 class Prefill {
  public:
-  explicit Prefill(const GpuModel& model) : model_(model) {}
+  explicit Prefill(const GpuModel& model) : model_(model), ahead_(model) {}
   // Appends the pieces to the cache; (pieces, V) f32: logits of the last token of each.
   Tensor last_logits(const std::vector<PrefillPiece>& pieces, const GpuCache& cache, const Rope& rope);
   // One window from position 0, no cache: (T, V) f32.
@@ -22,15 +23,18 @@ class Prefill {
 
  private:
   Tensor hidden(const std::vector<PrefillPiece>& pieces, const GpuCache* cache, const Rope& rope);  // (T, H) f32 before the last norm
-  Tensor multiply(const Projection& p, const Tensor& x, at::ScalarType out);                        // (T, K) f16 -> (T, N)
+  std::pair<Tensor, Tensor> qkv(size_t layer, const Tensor& x);   // (T, N) f16, and the bias that is not yet in it: (N) f32 or undefined
+  Tensor gate_up(size_t layer, const Tensor& x);                  // (T, 2 I) f16
+  void add_product(size_t layer, Place place, const Tensor& x, Tensor& h);  // (T, K) f16; h (T, N) f32 grows by the product
+  Tensor multiply(size_t layer, Place place, const Tensor& x);
+  Tensor multiply_rounded(const Projection& p, const Tensor& x, at::ScalarType out);
   // W8A8 through the int8 matrix units; false: this product has no such form, and nothing was done.
   bool multiply_int8(const PackedWeight& w, const Tensor& x, const Tensor& out, bool add);
-  void add_product(const Projection& p, const Tensor& x, Tensor& h);                                // (T, K) f16; h (T, N) f32 grows by the product
-  Tensor decoded(const PackedWeight& w, int64_t K);
   Tensor logits(const Tensor& h);
   Tensor scratch(int64_t rows, int64_t K);                                                          // (rows, K) f16
 
   const GpuModel& model_;
+  AheadDecoder ahead_;
   Tensor scratch_;
 };
 

@@ -9,6 +9,8 @@ namespace {
 
 constexpr int kBuckets[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160, 192, 256, 320, 384};
 
+constexpr int kReadAhead = 4;  // sequences up to which their cache is brought into L2 before an attention
+
 int64_t padded(int64_t K) { return (K + 255) / 256 * 256; }
 
 int attention_splits(const ModelSpec& spec, int m, int multiprocessors) {
@@ -63,12 +65,12 @@ void DecodeStep::launch(int m, Bucket& b, cudaStream_t stream) const {
   const int rows = cuda::panel_rows(m), sms = cuda::device_facts(model_.device.index()).sm_count;
   const cuda::Activations x{b.x.data_ptr(), 0, rows}, attended{b.attended.data_ptr(), 0, rows}, activated{b.activated.data_ptr(), 0, rows};
   float *h = h_.mutable_data_ptr<float>(), *qkv = qkv_.mutable_data_ptr<float>();
-  const auto norm = [&](const Tensor& weight) { cuda::rms_norm(h, weight.const_data_ptr<float>(), float(spec.rms_eps), m, spec.hidden, x, stream); };
+  const auto norm = [&](const Tensor& weight, const cuda::CacheAhead& ahead = {}) { cuda::rms_norm(h, weight.const_data_ptr<float>(), float(spec.rms_eps), m, spec.hidden, x, stream, ahead); };
   const auto table = model_.embedding_table().view();
   cuda::embed(&table, nullptr, token_.const_data_ptr<int32_t>(), m, spec.hidden, h, stream);
   for (size_t i = 0; i < model_.layers.size(); ++i) {
     const auto& layer = model_.layers[i];
-    norm(layer.attn_norm);
+    norm(layer.attn_norm, {cache_.layer(i), spec.kv_heads * spec.head_dim, position_.const_data_ptr<int32_t>(), slot_.const_data_ptr<int32_t>(), m <= kReadAhead ? m : 0});
     multiply(layer.qkv, x, b, m, cuda::Store::Float, qkv, qkv_.size(1), {}, stream);
     cuda::attend(model_.head_shape(layer, rope_), qkv, qkv_.size(1), position_.const_data_ptr<int32_t>(), slot_.const_data_ptr<int32_t>(), m, cache_.layer(i),
                  attention_splits(spec, m, sms), attend_scratch_.data_ptr(), attended, stream);

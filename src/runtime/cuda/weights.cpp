@@ -190,9 +190,9 @@ void PackedWeight::keep_on_host() {
   storage = host;
 }
 
-void PackedWeight::unpack(size_t part, int64_t first, int64_t rows, const Tensor& out) const {
+void PackedWeight::unpack(size_t part, int64_t first, int64_t rows, const Tensor& out, cudaStream_t stream) const {
   TEENY_ASSERT(out.scalar_type() == at::kHalf && out.stride(1) == 1);
-  cuda::unpack_weight(view(), first, rows, parts[part].tile0, parts[part].tile_stride, out.data_ptr(), out.stride(0), nullptr);
+  cuda::unpack_weight(view(), first, rows, parts[part].tile0, parts[part].tile_stride, out.data_ptr(), out.stride(0), stream);
 }
 
 }  // namespace teeny

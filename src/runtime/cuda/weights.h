@@ -40,7 +40,7 @@ struct PackedWeight {
   uint64_t bytes() const;             // read by one product
   void keep_on_host();                // page-locked: kernels read it over the bus
   // out (rows of part, K) f16: rows first .. of the part, decoded.
-  void unpack(size_t part, int64_t first, int64_t rows, const Tensor& out) const;
+  void unpack(size_t part, int64_t first, int64_t rows, const Tensor& out, cudaStream_t stream = nullptr) const;
 };
 PackedWeight pack_weights(std::vector<PreparedWeight> weights, bool interleave = false);
 

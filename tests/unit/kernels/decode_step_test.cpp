@@ -131,6 +131,57 @@ TEST_F(DecodeStep, AttentionEqualsItsDefinition) {
   }
 }
 
+TEST_F(DecodeStep, ManyTokensAreRotatedIntoTheCache) {
+  for (const int D : {64, 96, 128, 256})
+    for (const bool full : {false, true}) {  // with bias and norms of heads, or without
+      const int T = 5, heads = 6, kv = 2, all = (heads + 2 * kv) * D, width = kv * D, rows = T + 2;
+      const auto qkv_values = uniform(size_t(T * all), 1, -2, 2), bias = uniform(size_t(all), 2, -3, 3), cos = uniform(size_t(rows * D), 3), sin = uniform(size_t(rows * D), 4),
+                 q_norm = uniform(size_t(D), 5, 0.5, 1.5), k_norm = uniform(size_t(D), 6, 0.5, 1.5);
+      std::vector<uint16_t> qkv;
+      for (const float x : qkv_values) qkv.push_back(float_to_half(x));
+      const std::vector<int32_t> position{1, 0, 6, 2, 3}, row{4, 1, 0, 6, 2};
+      const auto qkv_d = on_device(qkv), bias_d = on_device(bias), cos_d = on_device(cos), sin_d = on_device(sin), qn_d = on_device(q_norm), kn_d = on_device(k_norm), position_d = on_device(position),
+                 row_d = on_device(row);
+      cuda::Buffer q(size_t(T * heads * D) * 2), k(size_t(rows * width) * 2), v(size_t(rows * width) * 2);
+      const cuda::HeadShape shape{heads, kv, D, 1e-6f, full ? qn_d.data<float>() : nullptr, full ? kn_d.data<float>() : nullptr, cos_d.data<float>(), sin_d.data<float>()};
+      cuda::rope_and_cache(shape, qkv_d.data(), all, full ? bias_d.data<float>() : nullptr, position_d.data<int32_t>(), row_d.data<int32_t>(), T, {k.data(), v.data(), rows}, q.data(), nullptr);
+      const auto got_q = from_device<uint16_t>(q, size_t(T * heads * D)), got_k = from_device<uint16_t>(k, size_t(rows * width)), got_v = from_device<uint16_t>(v, size_t(rows * width));
+      for (int t = 0; t < T; ++t)
+        for (int head = 0; head < heads + 2 * kv; ++head) {
+          const bool is_q = head < heads, is_v = head >= heads + kv;
+          std::vector<double> x;
+          double sum = 0;
+          for (int i = 0; i < D; ++i) x.push_back(half_to_float(qkv[size_t(t * all + head * D + i)]) + (full ? bias[size_t(head * D + i)] : 0.0f)), sum += x.back() * x.back();
+          for (int i = 0; i < D && full && !is_v; ++i) x[size_t(i)] *= (is_q ? q_norm : k_norm)[size_t(i)] / std::sqrt(sum / D + 1e-6);
+          const size_t angle = size_t(position[size_t(t)] * D), cached = size_t(row[size_t(t)] * width);
+          for (int i = 0; i < D; ++i) {
+            const double other = i < D / 2 ? -x[size_t(i + D / 2)] : x[size_t(i - D / 2)];
+            const double expected = is_v ? x[size_t(i)] : x[size_t(i)] * cos[angle + size_t(i)] + other * sin[angle + size_t(i)];
+            const uint16_t got = is_q ? got_q[size_t((t * heads + head) * D + i)] : is_v ? got_v[cached + size_t((head - heads - kv) * D + i)] : got_k[cached + size_t((head - heads) * D + i)];
+            ASSERT_NEAR(half_to_float(got), expected, std::abs(expected) * 0x1p-10 + 1e-5) << D << " " << full << " token " << t << " head " << head << " " << i;
+          }
+        }
+    }
+}
+
+TEST_F(DecodeStep, GateTimesUpEqualsItsDefinition) {
+  for (const int64_t I : {24, 100, 4864, 13824}) {  // 100: no multiple of what is loaded at once
+    const int64_t m = 3, ldg = 2 * I + 8, ld = I + 8;
+    const auto values = uniform(size_t(m * ldg), 1, -9, 9);
+    std::vector<uint16_t> halves;
+    for (const float x : values) halves.push_back(float_to_half(x));
+    const auto halves_d = on_device(halves);
+    cuda::Buffer out(size_t(m * ld) * 2);
+    cuda::silu_multiply(halves_d.data(), false, ldg, m, I, {out.data(), ld, 0}, nullptr);
+    const auto got = from_device<uint16_t>(out, size_t(m * ld));
+    for (int64_t t = 0; t < m; ++t)
+      for (int64_t i = 0; i < I; ++i) {
+        const double gate = half_to_float(halves[size_t(t * ldg + i)]), up = half_to_float(halves[size_t(t * ldg + I + i)]), expected = gate / (1 + std::exp(-gate)) * up;
+        ASSERT_NEAR(half_to_float(got[size_t(t * ld + i)]), expected, std::abs(expected) * 0x1p-9 + 1e-5) << I << " " << t << " " << i;
+      }
+  }
+}
+
 TEST_F(DecodeStep, TheLowestIndexOfTheLargestIsPicked) {
   const int m = 3, V = 4099;
   auto logits = uniform(size_t(m * V), 1, -9, -1);
