@@ -124,8 +124,8 @@ class Bars:
             self.median(f"gptq {bits} bits", "--method", "gptq", "--bits", bits, bar=bar, slack=slack)
 
     def awq(self):
-        self.median("awq 4 bits, asymmetric", "--method", "awq", bar=.00838, slack=1.03)
-        self.median("awq 4 bits, symmetric", "--method", "awq", "--sym", bar=.01158, slack=1.03)
+        self.median("awq 4 bits, asymmetric", "--method", "awq", bar=.00838 * .8, slack=1.03)
+        self.median("awq 4 bits, symmetric", "--method", "awq", "--sym", bar=.01158 * .8, slack=1.03)
 
     def own_text(self):
         for bits in (4, 3):
