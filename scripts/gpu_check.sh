@@ -16,12 +16,13 @@ export TEENY_TORCH_DIR=${TEENY_TORCH_DIR:-$(python3 -c 'import torch, os; print(
 # A generated model, in the background while something else runs.
 model() { python3 scripts/make_random_packed.py "$scratch/$1" --format "$2" --size "$3" ${4:+--header "$4"} >"$scratch/make-$1.log" 2>&1; }
 if wanted w4; then model w4 w4 14b & making=$!; fi
-wanted build && { scripts/build.sh release bin/teeny bin/libteeny_engine.so teeny_test_runtime teeny_test_kernels >"$records/build.log" 2>&1 || { tail -20 "$records/build.log"; exit 1; }; }
+wanted build && { scripts/build.sh release bin/teeny bin/libteeny_engine.so teeny_test_runtime teeny_test_kernels teeny_test_methods >"$records/build.log" 2>&1 || { tail -20 "$records/build.log"; exit 1; }; }
 teeny=build/bin/teeny
 demo=configs/models/teeny-demo-7m
 if wanted tests; then
   build/tests/teeny_test_kernels --gtest_filter='Packed*:Decode*:Cuda*' --gtest_brief=1 >"$records/tests.log" 2>&1; echo "kernel tests: exit $?" | tee -a "$records/tests.log"
   build/tests/teeny_test_runtime --gtest_filter='GpuEngine*' --gtest_brief=1 >>"$records/tests.log" 2>&1; echo "engine tests: exit $?" | tee -a "$records/tests.log"
+  build/tests/teeny_test_methods --gtest_filter='Cuda*' --gtest_brief=1 >>"$records/tests.log" 2>&1; echo "tests of methods: exit $?" | tee -a "$records/tests.log"
 fi
 if wanted sanitizer && command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck; do

@@ -26,9 +26,9 @@ done
 for job in gptq-4 gptq-2 gptq-3 gptq-8 awq-4; do
   wanted quality || break
   set -- ${job%-*} ${job#*-}
-  for run in one two; do quantize --model $demo --method "$1" --bits "$2" --seq-len 512 --device "$device" --out "$work/$run"; done
+  for run in one two; do quantize --model $demo --method "$1" --bits "$2" --seq-len 512 --device "$device" --out "$work/$run" --json "$out/$job-$run.json"; done
   same "$work/one/model.safetensors" "$work/two/model.safetensors" "$1 $2 bits, twice on the GPU"
-  quantize --model $demo --method "$1" --bits "$2" --seq-len 512 --device cpu --out "$work/cpu"
+  quantize --model $demo --method "$1" --bits "$2" --seq-len 512 --device cpu --out "$work/cpu" --json "$out/$job-cpu.json"
   for d in cpu one; do
     "$teeny" eval --model "$work/$d" --reference $demo --tasks kld --device cpu --no-progress --json "$out/kld-$1-$2-$d.json" >/dev/null
   done
@@ -37,6 +37,9 @@ import json, sys
 kld = [json.load(open(f"{sys.argv[1]}/kld-{sys.argv[2]}-{d}.json"))["eval"]["tasks"] for d in ("cpu", "one")]
 cpu, gpu = (next(r["value"] for r in rows if r["name"] == "kld") for rows in kld)
 print(f"{sys.argv[2]}: KLD {cpu:.6f} on the CPU, {gpu:.6f} on the GPU ({100 * (gpu / cpu - 1):+.1f} %)")
+powers = [{t["name"]: t["scale_powers"] for t in json.load(open(f"{sys.argv[1]}/{sys.argv[2]}-{d}.json"))["quantize"]["tensors"] if "scale_powers" in t} for d in ("cpu", "one")]
+if powers[0]:
+    print(f"{sys.argv[2]}: the CPU's scale powers in {sum(powers[1].get(n) == p for n, p in powers[0].items())} of {len(powers[0])} linears")
 PY
 done
 
