@@ -8,21 +8,9 @@
 
 namespace teeny::cuda {
 
-struct Cache {
-  void* k = nullptr;              // (slots * capacity, kv * D) f16
-  void* v = nullptr;
-  int64_t capacity = 0;
-};
-// A cache whose slots' rows up to position[i] the device is to read ahead into L2: before an attention, while little else is read.
-struct CacheAhead {
-  Cache cache;
-  int64_t width = 0;              // kv * D
-  const int32_t *position = nullptr, *slot = nullptr;
-  int m = 0;                      // sequences; 0: nothing is read ahead
-};
-
-// x (m, H) = h * rsqrt(mean(h^2) + eps) * weight, h (m, H) f32, weight (H) f32.
-void rms_norm(const float* h, const float* weight, float eps, int64_t m, int64_t H, const Activations& x, cudaStream_t stream, const CacheAhead& ahead = {});
+// x (m, H) = h * rsqrt(mean(h^2) + eps) * weight, h (m, H) f32, weight (H) f32. squares (m, square_pieces(H)),
+// or null: gets sums of squares of h.
+void rms_norm(const float* h, const float* weight, float eps, int64_t m, int64_t H, const Activations& x, cudaStream_t stream, float* squares = nullptr);
 
 // h (m, H) f32 = row token[i] of the embedding, packed or (values, not null) f16 (V, H).
 void embed(const PackedView* packed, const void* values, const int32_t* token, int64_t m, int64_t H, float* h, cudaStream_t stream);

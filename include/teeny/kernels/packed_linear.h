@@ -99,6 +99,34 @@ struct Activations {
 };
 // Rows that panels for m tokens have: whole token tiles of the kernel that multiplies them.
 constexpr int panel_rows(int m) { return m <= 8 ? m : m <= 16 ? 16 : m <= 64 ? 64 : m <= 128 ? 128 : (m + 191) / 192 * 192; }
+struct Cache {
+  void* k = nullptr;              // (slots * capacity, kv * D) f16
+  void* v = nullptr;
+  int64_t capacity = 0;
+};
+// A cache whose slots' rows up to position[i] the device is to read ahead into L2: before an attention, by what comes before it.
+struct CacheAhead {
+  Cache cache;
+  int64_t width = 0;              // kv * D
+  const int32_t *position = nullptr, *slot = nullptr;
+  int m = 0;                      // sequences; 0: nothing is read ahead
+};
+// An RMS norm without a kernel of its own, between products of one token. Its factor is one number, so a product that stores
+// Residual (`weight` is set: of the norm ahead) leaves h * weight / divisor as inputs, with a divisor that is 64 times the
+// root mean square of the norm before, and the sums of squares of what it stored; the product that reads these inputs
+// (`weight` is null) multiplies its sums by divisor times the norm's factor. That differs from the norm by rounding alone:
+// inputs keep f16's precision, and 64 leaves room for h to grow 10^6-fold from one norm to the next.
+struct NormBetween {
+  const float* squares = nullptr;  // (square_pieces(H)) sums of squares of h, at the norm before or of these inputs; null: no norm
+  float* divisor = nullptr;        // (1), written or read
+  float eps = 0;
+  const float* weight = nullptr;   // (H)
+  Activations x;                   // panels that get the inputs
+  float* squares_out = nullptr;    // (square_pieces(H)), the last ones 0
+};
+inline constexpr int kFewTokens = 8;  // up to which weights go through registers only, not rounded
+constexpr int64_t square_pieces(int64_t H) { return (H + 63) / 64 * 4; }  // one of 16 columns of h, the rest 0
+
 struct LinearCall {
   Activations x;                // panels with panel_rows(m) rows; columns K .. padded_columns() are 0
   int m = 1;                    // any; at most kMaxTokens a call
@@ -108,6 +136,8 @@ struct LinearCall {
   int64_t ldo = 0;
   Activations out16;
   float* partial = nullptr;     // (kMaxPieces, m, N) f32 for sums of pieces of K; null: K is not split, which is slower
+  NormBetween norm = {};        // m = 1
+  CacheAhead ahead = {};        // m <= kFewTokens
 };
 inline constexpr int kMaxTokens = 384, kMaxPieces = 16;
 

@@ -43,7 +43,7 @@ void synchronize() { absent(); }
 void pack_weight(const PackedLayout&, const CodeSource&, uint8_t*, int64_t, int64_t, cudaStream_t) { absent(); }
 void packed_linear(const PackedView&, const LinearCall&, cudaStream_t) { absent(); }
 void unpack_weight(const PackedView&, int64_t, int64_t, int64_t, int64_t, void*, int64_t, cudaStream_t) { absent(); }
-void rms_norm(const float*, const float*, float, int64_t, int64_t, const Activations&, cudaStream_t, const CacheAhead&) { absent(); }
+void rms_norm(const float*, const float*, float, int64_t, int64_t, const Activations&, cudaStream_t, float*) { absent(); }
 void embed(const PackedView*, const void*, const int32_t*, int64_t, int64_t, float*, cudaStream_t) { absent(); }
 void round_to_int8(const Activations&, const Activations&, int64_t, int64_t, const float*, const float*, cudaStream_t) { absent(); }
 void tokens_to_int8(const void*, int64_t, int64_t, int64_t, const float*, int8_t*, float*, cudaStream_t) { absent(); }

@@ -7,8 +7,7 @@
 namespace teeny::cuda {
 namespace {
 
-constexpr int kNormThreads = 512, kCacheBlocks = 64;
-constexpr int64_t kCacheAheadBytes = 16 << 20;
+constexpr int kNormThreads = 512;
 
 template <int Threads>
 __device__ float block_sum(float v) {
@@ -23,27 +22,7 @@ __device__ float block_sum(float v) {
   return sum;
 }
 
-// A block's share of the keys and values that the next attention will read, on their way to L2. A position that an earlier
-// kernel is about to raise is good enough for that.
-__device__ void bring_cache(const CacheAhead& a, uint32_t block, uint32_t blocks) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  const int row = int(threadIdx.x) >> 1;
-  if (row >= a.m) return;
-  const int64_t length = min(int64_t(a.position[row]) + 1, a.cache.capacity), bytes = length * a.width * 2;
-  if (bytes * 2 * a.m > kCacheAheadBytes) return;  // L2 is for the weights too
-  const int64_t share = ((bytes + blocks - 1) / blocks + 127) & ~int64_t(127), first = block * share;
-  if (first >= bytes) return;
-  const auto* from = static_cast<const uint8_t*>((threadIdx.x & 1) ? a.cache.v : a.cache.k) + int64_t(a.slot[row]) * a.cache.capacity * a.width * 2 + first;
-  const uint32_t count = uint32_t(min(share, bytes - first)) & ~15u;
-  if (count > 0) asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(count) : "memory");
-#endif
-}
-
-__global__ void __launch_bounds__(kNormThreads) norm_kernel(const float* h, const float* weight, float eps, int H, const Activations x, const int rows, const CacheAhead ahead) {
-  if (int(blockIdx.x) >= rows) {
-    dependency_release();
-    return bring_cache(ahead, blockIdx.x - rows, gridDim.x - rows);
-  }
+__global__ void __launch_bounds__(kNormThreads) norm_kernel(const float* h, const float* weight, float eps, int H, const Activations x, float* squares) {
   constexpr int kKeep = 4;  // of the first 4 x 4 x 512 columns
   float4 gain[kKeep];       // waits for no other kernel
 #pragma unroll
@@ -64,7 +43,10 @@ __global__ void __launch_bounds__(kNormThreads) norm_kernel(const float* h, cons
     sum += kept[i].x * kept[i].x + kept[i].y * kept[i].y + kept[i].z * kept[i].z + kept[i].w * kept[i].w;
   }
   for (int at = kKeep * kNormThreads * 4 + int(threadIdx.x); at < H; at += kNormThreads) sum += h[at] * h[at];
-  const float scale = rsqrtf(block_sum<kNormThreads>(sum) / float(H) + eps);
+  sum = block_sum<kNormThreads>(sum);
+  if (squares)
+    for (int i = threadIdx.x; i < int(square_pieces(H)); i += kNormThreads) squares[blockIdx.x * square_pieces(H) + i] = i == 0 ? sum : 0.0f;
+  const float scale = rsqrtf(sum / float(H) + eps);
 #pragma unroll
   for (int i = 0; i < kKeep; ++i) {
     const int at = (i * kNormThreads + int(threadIdx.x)) * 4;
@@ -238,11 +220,9 @@ __global__ void __launch_bounds__(kPickThreads) pick_kernel(const float* logits,
 
 }  // namespace
 
-void rms_norm(const float* h, const float* weight, float eps, int64_t m, int64_t H, const Activations& x, cudaStream_t stream, const CacheAhead& ahead) {
+void rms_norm(const float* h, const float* weight, float eps, int64_t m, int64_t H, const Activations& x, cudaStream_t stream, float* squares) {
   if (H % 4 != 0) refuse("hidden size is no multiple of 4");
-  if (ahead.m > kNormThreads / 2) refuse("sequences whose cache is read ahead out of range");
-  const int64_t more = ahead.m > 0 && overlaps_launches() ? kCacheBlocks : 0;
-  launch(norm_kernel, {dim3(unsigned(m + more)), dim3(kNormThreads), 0, stream, true}, h, weight, eps, int(H), x, int(m), ahead);
+  launch(norm_kernel, {dim3(unsigned(m)), dim3(kNormThreads), 0, stream, true}, h, weight, eps, int(H), x, squares);
 }
 
 void embed(const PackedView* packed, const void* values, const int32_t* token, int64_t m, int64_t H, float* h, cudaStream_t stream) {

@@ -13,6 +13,7 @@ __device__ __forceinline__ uint32_t bits_and_or(uint32_t a, uint32_t mask, uint3
 template <int Bits>
 struct Half64 {
   static constexpr int kBytes = Bits * 128;
+  static constexpr int kSecond = Bits == 4 || Bits == 6 ? 16 : 1;  // fragment(): rows 8 and up come so many times too large
   uint4 four;      // plane of 4 bits (or 2 + 1 below)
   uint2 two;
   uint32_t one;
@@ -49,11 +50,26 @@ struct Half64 {
     }
     return 0;
   }
+  // The same with fewer shifts: codes of rows 8 and up stay where they lie, kSecond times as large.
+  template <int S, int I>
+  __device__ __forceinline__ uint32_t fragment() const {
+    if constexpr (Bits == 4 || Bits == 6) {
+      const uint32_t word = S == 0 ? four.x : S == 1 ? four.y : S == 2 ? four.z : four.w, w4 = I < 2 ? word : word >> 8;
+      constexpr uint32_t mask4 = I % 2 == 0 ? 0x000f000fu : 0x00f000f0u;
+      if constexpr (Bits == 4) return w4 & mask4;
+      const uint32_t w2 = S < 2 ? two.x : two.y;
+      constexpr int from = 2 * (4 * (S & 1) + I), to = I % 2 == 0 ? 4 : 8;
+      const uint32_t high = from > to ? w2 >> (from > to ? from - to : 0) : w2 << (from > to ? 0 : to - from);
+      return bits_and_or(w4, mask4, high & (0x00030003u << to));
+    } else {
+      return get<S, I>();
+    }
+  }
 };
 
 template <>
 struct Half64<8> {
-  static constexpr int kBytes = 1024;
+  static constexpr int kBytes = 1024, kSecond = 1;
   uint4 low, high;  // steps 0 and 1, steps 2 and 3
   __device__ __forceinline__ void load(const uint8_t* shared, int lane) {
     low = *reinterpret_cast<const uint4*>(shared + lane * 16);
@@ -65,11 +81,13 @@ struct Half64<8> {
     const uint32_t word = (S & 1) == 0 ? (I < 2 ? w.x : w.y) : (I < 2 ? w.z : w.w);
     return __byte_perm(word, 0, (I & 1) == 0 ? 0x4140 : 0x4342);
   }
+  template <int S, int I>
+  __device__ __forceinline__ uint32_t fragment() const { return get<S, I>(); }
 };
 
 template <>
 struct Half64<16> {
-  static constexpr int kBytes = 2048;
+  static constexpr int kBytes = 2048, kSecond = 1;
   uint4 step[4];
   __device__ __forceinline__ void load(const uint8_t* shared, int lane) {
 #pragma unroll
@@ -79,6 +97,8 @@ struct Half64<16> {
   __device__ __forceinline__ uint32_t get() const {
     return I == 0 ? step[S].x : I == 1 ? step[S].y : I == 2 ? step[S].z : step[S].w;
   }
+  template <int S, int I>
+  __device__ __forceinline__ uint32_t fragment() const { return get<S, I>(); }
 };
 
 // f16x2 minus f16x2, subnormals kept: both are integers times 2^-24, so the difference is exact.

@@ -186,6 +186,7 @@ void pack_weight(const PackedLayout& layout, const CodeSource& source, uint8_t* 
 
 void packed_linear(const PackedView& weight, const LinearCall& call, cudaStream_t stream) {
   if (call.m < 1 || call.m > kMaxTokens) refuse("tokens of a packed product out of range");
+  if (call.norm.squares && call.m > 1) refuse("tokens of a product with a norm out of range");
   kernels_of(weight.layout).run(weight, call, stream);
 }
 

@@ -13,9 +13,11 @@ template <int Bits, int Form>
 class Format {
  public:
   static void run(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
-    if (c.m <= 8) {
-      if (c.store == Store::SiluPair || c.m > 2 || kSuper || kUnit <= 1024) small<1, 2>(w, c, stream);
-      else small<1, 1>(w, c, stream);
+    if (c.m <= kFewTokens) {
+      if (c.m > 1) small<2, false>(w, c, stream);
+      else if constexpr (kSuper || kUnit <= 1024) small<2, true>(w, c, stream);
+      else if (c.store == Store::SiluPair) small<2, true>(w, c, stream);
+      else small<1, true>(w, c, stream);
     } else if (has_wgmma()) {
       if (c.m <= 16) wide<16>(w, c, stream);
       else if (c.m <= 64) wide<64>(w, c, stream);
@@ -41,16 +43,18 @@ class Format {
     (void)allowed;
   }
 
-  template <int NT, int RT>
+  template <int RT, bool One>
   static void small(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
     constexpr int kWarps = 4, kStages = std::clamp(8192 / kUnit / RT, 2, 4), kHalves = kSuper ? 4 : 2;
-    constexpr auto kernel = linear_small<Bits, Form, NT, RT, kWarps, kStages>;
+    constexpr auto kernel = linear_small<Bits, Form, RT, kWarps, kStages, One>;
     allow<kernel>();
-    const size_t ring = size_t(kWarps * kStages) * size_t(RT * w.layout.unit_bytes() + kHalves * c.m * 128), sums = size_t(kWarps) * RT * 16 * 8 * NT * 4;
-    const int64_t blocks = ((w.layout.N + 15) / 16 + RT - 1) / RT;
+    const int blocks = int((w.layout.N + 16 * RT - 1) / (16 * RT)), units = int(w.layout.units());
     // Up to four blocks a multiprocessor, two blocks a tile: whole numbers of blocks fall less unevenly.
     const int shared_by = has_clusters() && c.store != Store::SiluPair && blocks <= 4 * multiprocessors() ? 2 : 1;
-    launch(kernel, {dim3(unsigned(blocks * shared_by)), dim3(kWarps * 32), std::max(ring, sums), stream, true, shared_by}, w, c, tile_shape(w.layout), shared_by);
+    const int units_a_warp = (units + shared_by * kWarps - 1) / (shared_by * kWarps), inputs = kHalves * c.m * 128;
+    const int ring = kWarps * (kStages * RT * w.layout.unit_bytes() + (One ? units_a_warp : kStages) * inputs), sums = kWarps * RT * 16 * 8 * 4;
+    if (ring > kSharedLimit) refuse("a row of this weight is too long for a product of one token");
+    launch(kernel, {dim3(unsigned(blocks * shared_by)), dim3(kWarps * 32), size_t(std::max(ring, sums)), stream, true, shared_by}, w, c, tile_shape(w.layout), shared_by, units_a_warp);
   }
   // A grid of token tiles, blocks of 8 tiles and pieces of K; then the sum of the pieces.
   template <auto Kernel>

@@ -2,7 +2,8 @@
 // turns at the units along K, each with a ring of its own for weights and inputs, and add up at the end. Where there are
 // few tiles, two blocks of a cluster share them (`blocks_a_tile`), so that all multiprocessors have about as much to do.
 #pragma once
-#include "kernels/cuda/fragments.cuh"
+#include "kernels/cuda/linear_one.cuh"
+#include "kernels/cuda/norm_between.cuh"
 
 namespace teeny::cuda {
 
@@ -98,11 +99,11 @@ __device__ __forceinline__ void with_group_steps(int group_steps, F&& body) {
 __device__ __forceinline__ float silu(float x) { return x / (1.0f + __expf(-x)); }
 __device__ __forceinline__ __half saturated_half(float x) { return __float2half_rn(fminf(fmaxf(x, -65504.0f), 65504.0f)); }
 
-// What a finished sum becomes. `row` counts the rows of the packed weight, `unit` is what codes were multiplied as.
+// What a finished sum becomes. `row` counts the rows of the packed weight, `unit` is what codes (and inputs) were multiplied as.
+__device__ __forceinline__ float finished(const PackedView& w, float row_scale, float bias, float sum, float unit) { return fmaf(sum * w.factor * unit, row_scale, bias); }
+__device__ __forceinline__ float row_scale(const PackedView& w, int64_t row) { return w.layout.form == ScaleForm::Row ? w.row_scale[row] : 1.0f; }
 __device__ __forceinline__ float finished(const PackedView& w, const LinearCall& c, int64_t row, float sum, float unit) {
-  float y = sum * w.factor * unit;
-  if (w.layout.form == ScaleForm::Row) y *= w.row_scale[row];
-  return c.bias ? y + c.bias[row] : y;
+  return finished(w, row_scale(w, row), c.bias ? c.bias[row] : 0.0f, sum, unit);
 }
 __device__ __forceinline__ void store_one(const LinearCall& c, int token, int64_t row, float y) {
   float* out = c.out + token * c.ldo + row;
@@ -113,14 +114,14 @@ __device__ __forceinline__ void store_pair(const LinearCall& c, int token, int64
 }
 
 // One tile's way through a unit in linear_small: as TileWork, with fewer instructions, which is what it is bound by. GS: steps of 16
-// columns that share a scale (0: none does).
-template <int Bits, int Form, int NT, int GS>
+// columns that share a scale (0: none does). One: only the first column of sums, one token, is looked at.
+template <int Bits, int Form, int NT, int GS, bool One>
 struct SmallWork {
   static constexpr int kHalves = Form >= int(ScaleForm::Super6) ? 4 : 2;
   static constexpr bool kMin = has_min(Form), kZero = Bits < 16 && !kMin;
   static constexpr bool kLate = kZero && GS >= 2;  // the code that stands for 0, times the sum of the inputs, comes off a group's sum
   static constexpr bool kOnes = kMin || kLate;     // sums of inputs are needed
-  static constexpr int kSecond = Bits == 4 ? 16 : 1;  // 4-bit codes of rows 8 and up stay where they lie: so many times too large
+  static constexpr int kSecond = Half64<Bits>::kSecond, kColumns = One ? 2 : 1;
   Half64<Bits> half;
   UnitScales<Form> super;
   const uint16_t* plain;  // scales of the lane's first row
@@ -135,21 +136,12 @@ struct SmallWork {
     if constexpr (Form >= int(ScaleForm::Super6)) super.load(from, lane);
     else plain = reinterpret_cast<const uint16_t*>(from) + (lane >> 2);
   }
-  template <int S, int I>
-  __device__ __forceinline__ uint32_t fragment() const {
-    if constexpr (Bits == 4) {
-      const uint32_t w = S == 0 ? half.four.x : S == 1 ? half.four.y : S == 2 ? half.four.z : half.four.w;
-      return (I < 2 ? w : w >> 8) & (I % 2 == 0 ? 0x000f000fu : 0x00f000f0u);
-    } else {
-      return half.template get<S, I>();
-    }
-  }
   // Of tiles that share their inputs the first adds up `ones`.
   template <int H, int S, bool First>
   __device__ __forceinline__ void step(const PackedLayout& l, const uint2 (&b)[NT], Sums<NT>& sums, float (&ones)[NT][4]) {
     constexpr int k = H * 4 + S;  // step within the unit
     constexpr bool kOpens = GS > 0 && k % (GS > 0 ? GS : 1) == 0;
-    uint32_t a[4] = {fragment<S, 0>(), fragment<S, 1>(), fragment<S, 2>(), fragment<S, 3>()};
+    uint32_t a[4] = {half.template fragment<S, 0>(), half.template fragment<S, 1>(), half.template fragment<S, 2>(), half.template fragment<S, 3>()};
     if constexpr (kZero && !kLate) {
       if constexpr (Form == kPlainForm && GS == 1)
         if (l.form == ScaleForm::HalfZero) zero[0] = plain[128 + k * 16] * 0x00010001u, zero[1] = plain[128 + k * 16 + 8] * (0x00010001u * kSecond);
@@ -188,7 +180,7 @@ struct SmallWork {
 #pragma unroll
     for (int j = 0; j < NT; ++j)
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
+      for (int i = 0; i < 4; i += kColumns) {
         const int r = i >> 1;
         const float codes = kLate ? fmaf(-late[r], ones[j][i], sums.codes[j][i]) : sums.codes[j][i];
         sums.total[j][i] = fmaf(g.scale[r], codes, sums.total[j][i]);
@@ -209,32 +201,33 @@ struct SmallWork {
 template <class T>
 __device__ __forceinline__ void keep(T& v) { asm volatile("" : "+r"(v)); }
 
-template <int Bits, int Form, int NT, int RT, int Warps, int Stages>
-__global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, const LinearCall c, const TileShape shape, const int blocks_a_tile) {
+// One: m is 1; a warp's inputs come at once, and the product may do the norm before or after it. Else inputs come with the weights.
+template <int Bits, int Form, int RT, int Warps, int Stages, bool One>
+__global__ void __launch_bounds__(Warps * 32, 5) linear_small(const PackedView w, const LinearCall c, const TileShape shape, const int blocks_a_tile, const int units_a_warp) {
   extern __shared__ __align__(128) uint8_t shared[];
-  __shared__ __align__(8) uint64_t barriers[Warps * Stages];
-  constexpr int kHalves = Form >= int(ScaleForm::Super6) ? 4 : 2, kHalfBytes = Half64<Bits>::kBytes;
+  __shared__ __align__(8) uint64_t barriers[Warps * (Stages + One)];
+  constexpr bool kSuper = Form >= int(ScaleForm::Super6);
+  constexpr int kHalves = kSuper ? 4 : 2, kHalfBytes = Half64<Bits>::kBytes;
   const PackedLayout& l = w.layout;
-  const int warp = __shfl_sync(~0u, int(threadIdx.x >> 5), 0), m = c.m;  // (so that it is known to be one for the whole warp)
+  const int warp = __shfl_sync(~0u, int(threadIdx.x >> 5), 0), m = One ? 1 : c.m;  // (so that it is known to be one for the whole warp)
   int lane = threadIdx.x & 31;
-  const int rank = blocks_a_tile > 1 ? int(blockIdx.x) & 1 : 0, tile0 = int(blockIdx.x) / blocks_a_tile * RT;
-  const int first = rank * Warps + warp, turns = blocks_a_tile * Warps;
-  const int mine = first < shape.units ? (shape.units - first + turns - 1) / turns : 0;
-  const int tile_bytes = shape.unit_bytes, panel_bytes = m * 128, stage_bytes = RT * tile_bytes + kHalves * panel_bytes;
+  const int rank = blocks_a_tile > 1 ? int(blockIdx.x) & 1 : 0, tile0 = (blocks_a_tile > 1 ? int(blockIdx.x) >> 1 : int(blockIdx.x)) * RT;
+  const int first = (rank * Warps + warp) * units_a_warp, mine = max(0, min(units_a_warp, shape.units - first));
+  const int tile_bytes = shape.unit_bytes, panel_bytes = m * 128, unit_input = kHalves * panel_bytes, stage_bytes = RT * tile_bytes + (One ? 0 : unit_input);
   const int stages = warp * Stages * stage_bytes;  // of this warp, from `shared`
-  const uint32_t base = shared_address(shared), barrier = shared_address(barriers + warp * Stages);
+  const int all_inputs = Warps * Stages * stage_bytes + warp * units_a_warp * unit_input;
+  const uint32_t base = shared_address(shared), barrier = shared_address(barriers + warp * (Stages + One));
   keep(lane);
   const uint64_t policy = read_once_policy();
   if (kBulkCopies && lane == 0) {
 #pragma unroll
-    for (int i = 0; i < Stages; ++i) barrier_init(barrier + 8 * i, 1);
+    for (int i = 0; i < Stages + One; ++i) barrier_init(barrier + 8 * i, 1);
     barriers_visible();
   }
   __syncwarp();
   // The tiles of a block lie side by side in a unit, and so do the panels of a unit's inputs: one copy each.
   const uint8_t* weights = w.data + ((int64_t(tile0 >> 3) * shape.units + first) * 8 + (tile0 & 7)) * tile_bytes;
-  const uint8_t* panels = static_cast<const uint8_t*>(c.x.data) + int64_t(first) * kHalves * panel_bytes;
-  const int64_t weights_step = int64_t(turns) * 8 * tile_bytes, panels_step = int64_t(turns) * kHalves * panel_bytes;
+  const uint8_t* inputs = static_cast<const uint8_t*>(c.x.data) + int64_t(first) * unit_input;
   const auto fetch_weight = [&](int slot) {  // the next unit's, and so on
     const uint32_t to = base + uint32_t(stages + slot * stage_bytes);
     if constexpr (kBulkCopies) {
@@ -245,115 +238,136 @@ __global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, c
     } else {
       copy_pieces(to, weights, RT * tile_bytes, lane, 32);
     }
-    weights += weights_step;
+    weights += 8 * tile_bytes;
   };
   const auto fetch_input = [&](int slot) {
+    if constexpr (One) return;
     const uint32_t to = base + uint32_t(stages + slot * stage_bytes + RT * tile_bytes);
     if constexpr (kBulkCopies) {
-      if (lane == 0) bulk_copy(to, panels, kHalves * panel_bytes, barrier + 8 * slot);
+      if (lane == 0) bulk_copy(to, inputs, unit_input, barrier + 8 * slot);
     } else {
-      copy_pieces(to, panels, kHalves * panel_bytes, lane, 32);
+      copy_pieces(to, inputs, unit_input, lane, 32);
     }
-    panels += panels_step;
+    inputs += unit_input;
   };
 #pragma unroll
   for (int i = 0; i < Stages; ++i)
     if (i < mine) fetch_weight(i);
   dependency_release();
+  // What the sum that this thread finishes first needs is read now, so that its way from memory is over by then.
+  const int own_row = tile0 * 16 + int(threadIdx.x & (16 * RT - 1)), own_token = int(threadIdx.x) / (16 * RT);
+  const bool own = rank == 0 && own_token < m && own_row < l.N;
+  const float own_scale = own ? row_scale(w, own_row) : 1.0f, own_bias = own && c.bias ? c.bias[own_row] : 0.0f;
+  const float own_gain = One && own && c.norm.weight ? c.norm.weight[own_row] : 0.0f;
+  if (c.ahead.m > 0) bring_cache(c.ahead, blockIdx.x * (Warps * 32) + threadIdx.x, gridDim.x * (Warps * 32));
   dependency_wait();
+  if constexpr (One) {
+    if constexpr (kBulkCopies) {
+      if (lane == 0 && mine > 0) {
+        barrier_expect(barrier + 8 * Stages, mine * unit_input);
+        bulk_copy(base + uint32_t(all_inputs), inputs, mine * unit_input, barrier + 8 * Stages);
+      }
+    } else {
+      copy_pieces(base + uint32_t(all_inputs), inputs, mine * unit_input, lane, 32);
+    }
+  }
 #pragma unroll
   for (int i = 0; i < Stages; ++i) {
     if (i < mine) fetch_input(i);
     if constexpr (!kBulkCopies) copies_commit();
   }
-  // The first value that this thread will add to is read now, so that its way from memory is over by then.
-  const auto place = [&](int i, int& n, int& r) { n = RT == 1 ? i >> 4 : i >> 5, r = RT == 1 ? 0 : (i >> 4) & 1; };
-  float before = 0;
-  if (c.store == Store::Residual && rank == 0 && threadIdx.x < 16 * m * RT) {
-    int n, r;
-    place(threadIdx.x, n, r);
-    const int64_t row = int64_t(tile0 + r) * 16 + (threadIdx.x & 15);
-    if (row < l.N) before = c.out[n * c.ldo + row];
-  }
-  Sums<NT> sums[RT];
-#pragma unroll
-  for (int r = 0; r < RT; ++r) clear(sums[r].total), clear(sums[r].codes);
-  // Rows beyond m repeat the last: what comes of them is not stored. From an input panel to what the lane loads of its two pairs of steps:
-  uint32_t at[NT][2];
-#pragma unroll
-  for (int j = 0; j < NT; ++j)
-#pragma unroll
-    for (int p = 0; p < 2; ++p) {
-      const int n = min(8 * j + (lane & 7), m - 1);
-      at[j][p] = base + uint32_t(RT * tile_bytes + n * 128 + (((4 * p + (lane >> 3)) ^ (n & 7)) << 4));
-      keep(at[j][p]);
-    }
-  with_group_steps<Bits, Form>(shape.group_steps, [&]<int GS>() {
-    float ones[NT][4];
-    SmallWork<Bits, Form, NT, GS> work[RT];
-#pragma unroll
-    for (int r = 0; r < RT; ++r) work[r].begin(l);
-    int slot = 0, stage_at = stages;
+  const float before = own && c.store == Store::Residual ? c.out[own_token * c.ldo + own_row] : 0.0f;
+  const bool norms = One && c.norm.squares != nullptr && rank == 0;
+  SquareShare share;
+  if (norms) share.load(c.norm.squares, int(c.norm.weight ? l.N : l.K), threadIdx.x, Warps * 32);
+  const auto for_units = [&](auto&& body) {  // body(place of a unit's weights, place of its inputs): bytes from `shared`
+    int slot = 0, stage_at = stages, input_at = all_inputs;
     uint32_t phase = 0;
+    if (One && kBulkCopies && mine > 0) barrier_wait(barrier + 8 * Stages, 0);
     for (int i = 0; i < mine; ++i) {
       if constexpr (kBulkCopies) barrier_wait(barrier + 8 * slot, phase);
       else copies_wait<Stages - 1>();
       __syncwarp();
-      const uint8_t* stage = shared + stage_at;
-#pragma unroll
-      for (int r = 0; r < RT; ++r) work[r].load_scales(stage + r * tile_bytes + kHalves * kHalfBytes, lane);
-      const auto half = [&]<int H>() {
-#pragma unroll
-        for (int r = 0; r < RT; ++r) work[r].half.load(stage + r * tile_bytes + H * kHalfBytes, lane);
-        const auto two_steps = [&]<int P>() {
-          uint2 b[2][NT];
-#pragma unroll
-          for (int j = 0; j < NT; ++j) {
-            uint32_t v[4];
-            load_matrices(v, at[j][P] + uint32_t(stage_at + H * panel_bytes));
-            b[0][j] = make_uint2(v[0], v[1]), b[1][j] = make_uint2(v[2], v[3]);
-          }
-          work[0].template step<H, 2 * P, true>(l, b[0], sums[0], ones);
-          if constexpr (RT == 2) work[1].template step<H, 2 * P, false>(l, b[0], sums[1], ones);
-          work[0].template step<H, 2 * P + 1, true>(l, b[1], sums[0], ones);
-          if constexpr (RT == 2) work[1].template step<H, 2 * P + 1, false>(l, b[1], sums[1], ones);
-        };
-        two_steps.template operator()<0>();
-        two_steps.template operator()<1>();
-      };
-      half.template operator()<0>();
-      half.template operator()<1>();
-      if constexpr (kHalves == 4) {
-        half.template operator()<2>();
-        half.template operator()<3>();
-      }
+      body(stage_at, One ? input_at : stage_at + RT * tile_bytes);
       __syncwarp();
       if (i + Stages < mine) fetch_weight(slot), fetch_input(slot);
       if constexpr (!kBulkCopies) copies_commit();
-      stage_at += stage_bytes;
+      stage_at += stage_bytes, input_at += unit_input;
       if (++slot == Stages) slot = 0, stage_at = stages, phase ^= 1;
     }
+  };
+  Sums<1> sums[RT];
+  if constexpr (One && kSuper) {
+    OneToken<Bits, Form, RT> work;
+    work.begin(l, lane);
+    for_units([&](int stage_at, int input_at) { work.unit(shared + stage_at, tile_bytes, base + uint32_t(input_at), lane); });
 #pragma unroll
-    for (int r = 0; r < RT; ++r) work[r].finish(sums[r]);
-  });
+    for (int r = 0; r < RT; ++r) sums[r].total[0][0] = work.row_sum(r, 0), sums[r].total[0][2] = work.row_sum(r, 1);
+  } else {
+#pragma unroll
+    for (int r = 0; r < RT; ++r) clear(sums[r].total), clear(sums[r].codes);
+    // Rows beyond m repeat the last: what comes of them is not stored. From an input panel to what the lane loads of its two pairs of steps:
+    uint32_t at[2];
+#pragma unroll
+    for (int p = 0; p < 2; ++p) {
+      const int n = min(lane & 7, m - 1);
+      at[p] = base + uint32_t(n * 128 + (((4 * p + (lane >> 3)) ^ (n & 7)) << 4));
+      keep(at[p]);
+    }
+    with_group_steps<Bits, Form>(shape.group_steps, [&]<int GS>() {
+      float ones[1][4];
+      SmallWork<Bits, Form, 1, GS, One> work[RT];
+#pragma unroll
+      for (int r = 0; r < RT; ++r) work[r].begin(l);
+      for_units([&](int stage_at, int input_at) {
+        const uint8_t* stage = shared + stage_at;
+#pragma unroll
+        for (int r = 0; r < RT; ++r) work[r].load_scales(stage + r * tile_bytes + kHalves * kHalfBytes, lane);
+        const auto half = [&]<int H>() {
+#pragma unroll
+          for (int r = 0; r < RT; ++r) work[r].half.load(stage + r * tile_bytes + H * kHalfBytes, lane);
+          const auto two_steps = [&]<int P>() {
+            uint32_t v[4];
+            load_matrices(v, at[P] + uint32_t(input_at + H * panel_bytes));
+            const uint2 b[2][1] = {{make_uint2(v[0], v[1])}, {make_uint2(v[2], v[3])}};
+            work[0].template step<H, 2 * P, true>(l, b[0], sums[0], ones);
+            if constexpr (RT == 2) work[1].template step<H, 2 * P, false>(l, b[0], sums[1], ones);
+            work[0].template step<H, 2 * P + 1, true>(l, b[1], sums[0], ones);
+            if constexpr (RT == 2) work[1].template step<H, 2 * P + 1, false>(l, b[1], sums[1], ones);
+          };
+          two_steps.template operator()<0>();
+          two_steps.template operator()<1>();
+        };
+        half.template operator()<0>();
+        half.template operator()<1>();
+        if constexpr (kHalves == 4) {
+          half.template operator()<2>();
+          half.template operator()<3>();
+        }
+      });
+#pragma unroll
+      for (int r = 0; r < RT; ++r) work[r].finish(sums[r]);
+    });
+  }
   if constexpr (!kBulkCopies) copies_wait<0>();
   __syncthreads();
 
-  constexpr int kTokens = 8 * NT;
   float* partial = reinterpret_cast<float*>(shared);  // (warp, tile, token, 16 rows)
+  constexpr int kTokens = One ? 1 : 8;
 #pragma unroll
-  for (int r = 0; r < RT; ++r) {
+  for (int r = 0; r < RT; ++r)
 #pragma unroll
-    for (int j = 0; j < NT; ++j)
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int row = (lane >> 2) + 8 * (i >> 1), n = 8 * j + 2 * (lane & 3) + (i & 1);
-        if (n < m) partial[((warp * RT + r) * kTokens + n) * 16 + row] = sums[r].total[j][i];
-      }
+    for (int i = 0; i < 4; i += One ? 2 : 1) {
+      const int row = (lane >> 2) + 8 * (i >> 1), n = 2 * (lane & 3) + (i & 1);
+      if (n < m) partial[((warp * RT + r) * kTokens + n) * 16 + row] = sums[r].total[0][i];
+    }
+  __shared__ float squares[Warps];
+  if (norms) {
+    const float sum = share.of_warp();
+    if (lane == 0) squares[warp] = sum;
   }
   if (blocks_a_tile > 1) cluster_wait();
   else __syncthreads();
-  constexpr float unit = Bits < 16 ? kCodeUnit : 1.0f;
   const auto total = [&](int r, int n, int row) {
     float sum = 0;
 #pragma unroll
@@ -363,6 +377,13 @@ __global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, c
       for (int k = 0; k < Warps; ++k) sum += cluster_read(partial + ((k * RT + r) * kTokens + n) * 16 + row, 1);
     return sum;
   };
+  float unit = Bits < 16 ? kCodeUnit : 1.0f, mean = 0;
+  if (norms) {
+#pragma unroll
+    for (int k = 0; k < Warps; ++k) mean += squares[k];
+    mean = __fdividef(mean, float(int(c.norm.weight ? l.N : l.K))) + c.norm.eps;
+    if (!c.norm.weight) unit *= rsqrtf(mean) * *c.norm.divisor;
+  }
   if (RT == 2 && c.store == Store::SiluPair) {  // the tiles are gate and up
     for (int i = threadIdx.x; i < 16 * m && rank == 0; i += Warps * 32) {
       const int row = i & 15, n = i >> 4;
@@ -370,15 +391,27 @@ __global__ void __launch_bounds__(Warps * 32) linear_small(const PackedView w, c
       if (out_row < l.N / 2) store_pair(c, n, out_row, finished(w, c, gate_row, total(0, n, row), unit), finished(w, c, gate_row + 16, total(1, n, row), unit));
     }
   } else if (rank == 0) {
-    for (int i = threadIdx.x; i < 16 * m * RT; i += Warps * 32) {
-      const int row = i & 15;
-      int n, r;
-      place(i, n, r);
-      const int64_t out_row = int64_t(tile0 + r) * 16 + row;
-      if (out_row >= l.N) continue;
-      const float y = finished(w, c, out_row, total(r, n, row), unit);
-      if (i == threadIdx.x && c.store == Store::Residual) c.out[n * c.ldo + out_row] = before + y;
-      else store_one(c, n, out_row, y);
+    float y = 0;
+    if (own) {
+      y = finished(w, own_scale, own_bias, total(RT == 1 ? 0 : (threadIdx.x >> 4) & 1, own_token, threadIdx.x & 15), unit) + before;
+      c.out[own_token * c.ldo + own_row] = y;
+    }
+    if constexpr (One) {
+      if (norms && c.norm.weight && warp == 0) {
+        const float factor = rsqrtf(mean) * (1 / kHeadroom);
+        if (own) static_cast<__half*>(c.norm.x.data)[activation_at(c.norm.x, 0, own_row)] = saturated_half(y * own_gain * factor);
+        if (own && own_row == 0) *c.norm.divisor = kHeadroom * mean * rsqrtf(mean);
+        float square = y * y;
+#pragma unroll
+        for (int d = 8; d > 0; d >>= 1) square += __shfl_xor_sync(~0u, square, d);
+        if (own && (lane & 15) == 0) c.norm.squares_out[own_row / 16] = square;
+      }
+    } else {
+      for (int i = int(threadIdx.x) + Warps * 32; i < 16 * RT * m; i += Warps * 32) {
+        const int n = i / (16 * RT);
+        const int64_t row = int64_t(tile0) * 16 + i % (16 * RT);
+        if (row < l.N) store_one(c, n, row, finished(w, c, row, total(RT == 1 ? 0 : (i >> 4) & 1, n, i & 15), unit));
+      }
     }
   }
   if (blocks_a_tile > 1) cluster_wait();  // the other block's memory stays until it has been read

@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(kWideThreads, 1) linear_wide(const PackedView 
 #pragma unroll
     for (int i = 0; i < kInputs; ++i) barrier_init(input_full + 8 * i, 1), barrier_init(input_empty + 8 * i, 8);
 #pragma unroll
-    for (int i = 0; i < kWeights; ++i) barrier_init(weight_full + 8 * i, 1), barrier_init(weight_empty + 8 * i, 8);
+    for (int i = 0; i < kWeights; ++i) barrier_init(weight_full + 8 * i, 1), barrier_init(weight_empty + 8 * i, 256);
     barriers_visible();
   }
   __syncthreads();
@@ -141,10 +141,7 @@ __global__ void __launch_bounds__(kWideThreads, 1) linear_wide(const PackedView 
           fragments.template get<GS, H, 1>(l, codes, a[H & 1][1]);
           fragments.template get<GS, H, 2>(l, codes, a[H & 1][2]);
           fragments.template get<GS, H, 3>(l, codes, a[H & 1][3]);
-          if constexpr (H == kHalves - 1) {  // the unit's codes are in registers
-            __syncwarp();
-            if (lane == 0) barrier_arrive(weight_empty + 8 * weight_slot);
-          }
+          if constexpr (H == kHalves - 1) barrier_arrive(weight_empty + 8 * weight_slot);  // the unit's codes are in the lane's registers
           if constexpr ((H & 1) == 0) barrier_wait(input_full + 8 * slot, phase);
           const uint64_t tokens = wgmma_tokens(inputs + slot * Rings::kInput + (H & 1) * N * 128);
           wgmma_fence();

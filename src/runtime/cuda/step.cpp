@@ -37,26 +37,28 @@ DecodeStep::DecodeStep(const GpuModel& model, const GpuCache& cache, const Rope&
   for (const int m : kBuckets)
     if (m <= bucket(batch)) scratch = std::max(scratch, int64_t(cuda::attend_scratch_bytes(int(spec.heads), int(spec.head_dim), m, attention_splits(spec, m, sms))));
   attend_scratch_ = at::zeros({scratch}, bytes);
+  squares_ = at::zeros({2, cuda::square_pieces(spec.hidden)}, floats), divisors_ = at::zeros({2}, floats);
+  norms_between_ = std::none_of(model.layers.begin(), model.layers.end(), [](const GpuLayer& l) {
+    const auto rounds = [](const Projection& p) { return std::any_of(p.weights.begin(), p.weights.end(), [](const PackedWeight& w) { return w.act_bits == 8; }); };
+    return rounds(l.qkv) || rounds(l.o) || rounds(l.gate_up) || rounds(l.down);
+  });
   pick_scratch_ = at::zeros({int64_t(cuda::pick_scratch_bytes(batch))}, bytes);
 }
 
-void DecodeStep::multiply(const PackedWeight& w, const cuda::Activations& x, const Bucket& bucket, int m, cuda::Store store, float* out, int64_t ldo,
-                          const cuda::Activations& out16, cudaStream_t stream) const {
-  cuda::Activations in = x;
-  if (w.act_bits == 8) {
-    in.data = bucket.rounded.data_ptr();
-    const auto pointer = [](const Tensor& t) { return t.defined() ? t.const_data_ptr<float>() : nullptr; };
-    cuda::round_to_int8(x, in, m, w.layout.K, pointer(w.input_scale), pointer(w.input_zero), stream);
-  }
-  cuda::packed_linear(w.view(), {in, m, w.bias.defined() ? w.bias.const_data_ptr<float>() : nullptr, store, out, ldo, out16, partial_.mutable_data_ptr<float>()}, stream);
-}
-
-void DecodeStep::multiply(const Projection& p, const cuda::Activations& x, const Bucket& bucket, int m, cuda::Store store, float* out, int64_t ldo,
-                          const cuda::Activations& out16, cudaStream_t stream) const {
-  int64_t row = 0;
+void DecodeStep::multiply(const Projection& p, const Bucket& bucket, const cuda::LinearCall& of_all, cudaStream_t stream) const {
+  cuda::LinearCall call = of_all;
+  call.partial = partial_.mutable_data_ptr<float>();
   for (const auto& w : p.weights) {
-    multiply(w, x, bucket, m, store, out ? out + row : nullptr, ldo, out16, stream);
-    row += w.layout.N;
+    call.x = of_all.x;
+    if (w.act_bits == 8) {
+      call.x.data = bucket.rounded.data_ptr();
+      const auto pointer = [](const Tensor& t) { return t.defined() ? t.const_data_ptr<float>() : nullptr; };
+      cuda::round_to_int8(of_all.x, call.x, call.m, w.layout.K, pointer(w.input_scale), pointer(w.input_zero), stream);
+    }
+    call.bias = w.bias.defined() ? w.bias.const_data_ptr<float>() : nullptr;
+    cuda::packed_linear(w.view(), call, stream);
+    if (call.out) call.out += w.layout.N;
+    call.ahead = {};
   }
 }
 
@@ -65,27 +67,49 @@ void DecodeStep::launch(int m, Bucket& b, cudaStream_t stream) const {
   const int rows = cuda::panel_rows(m), sms = cuda::device_facts(model_.device.index()).sm_count;
   const cuda::Activations x{b.x.data_ptr(), 0, rows}, attended{b.attended.data_ptr(), 0, rows}, activated{b.activated.data_ptr(), 0, rows};
   float *h = h_.mutable_data_ptr<float>(), *qkv = qkv_.mutable_data_ptr<float>();
-  const auto norm = [&](const Tensor& weight, const cuda::CacheAhead& ahead = {}) { cuda::rms_norm(h, weight.const_data_ptr<float>(), float(spec.rms_eps), m, spec.hidden, x, stream, ahead); };
+  const auto* position = position_.const_data_ptr<int32_t>();
+  const auto* slot = slot_.const_data_ptr<int32_t>();
+  const float eps = float(spec.rms_eps);
+  // Two norms alternate, before attention and before the MLP: where products do the norms, each has its sums of squares and scale.
+  enum Place { kAttention, kMlp };
+  const bool between = norms_between_ && m == 1;
+  const auto squares = [&](Place at) { return squares_[at].mutable_data_ptr<float>(); };
+  const auto norm = [&](const Tensor& weight) {
+    cuda::rms_norm(h, weight.const_data_ptr<float>(), eps, m, spec.hidden, x, stream, between ? squares(kAttention) : nullptr);
+  };
+  const auto before = [&](Place next, const Tensor& weight) -> cuda::NormBetween {  // of the product that ends before the norm
+    if (!between) return {};
+    return {squares(next == kMlp ? kAttention : kMlp), divisors_[next].mutable_data_ptr<float>(), eps, weight.const_data_ptr<float>(), x, squares(next)};
+  };
+  const auto after = [&](Place at) -> cuda::NormBetween {
+    if (!between) return {};
+    return {squares(at), divisors_[at].mutable_data_ptr<float>(), eps, nullptr, {}, nullptr};
+  };
+  const auto add = [&](const Projection& p, const cuda::Activations& in, const cuda::NormBetween& norm_ahead) {
+    multiply(p, b, {in, m, nullptr, cuda::Store::Residual, h, spec.hidden, {}, nullptr, norm_ahead, {}}, stream);
+  };
   const auto table = model_.embedding_table().view();
   cuda::embed(&table, nullptr, token_.const_data_ptr<int32_t>(), m, spec.hidden, h, stream);
   for (size_t i = 0; i < model_.layers.size(); ++i) {
     const auto& layer = model_.layers[i];
-    norm(layer.attn_norm, {cache_.layer(i), spec.kv_heads * spec.head_dim, position_.const_data_ptr<int32_t>(), slot_.const_data_ptr<int32_t>(), m <= kReadAhead ? m : 0});
-    multiply(layer.qkv, x, b, m, cuda::Store::Float, qkv, qkv_.size(1), {}, stream);
-    cuda::attend(model_.head_shape(layer, rope_), qkv, qkv_.size(1), position_.const_data_ptr<int32_t>(), slot_.const_data_ptr<int32_t>(), m, cache_.layer(i),
-                 attention_splits(spec, m, sms), attend_scratch_.data_ptr(), attended, stream);
-    multiply(layer.o, attended, b, m, cuda::Store::Residual, h, spec.hidden, {}, stream);
-    norm(layer.mlp_norm);
+    const bool last = i + 1 == model_.layers.size();
+    const cuda::CacheAhead ahead{cache_.layer(i), spec.kv_heads * spec.head_dim, position, slot, m <= kReadAhead ? m : 0};
+    if (i == 0 || !between) norm(layer.attn_norm);
+    multiply(layer.qkv, b, {x, m, nullptr, cuda::Store::Float, qkv, qkv_.size(1), {}, nullptr, i == 0 ? cuda::NormBetween{} : after(kAttention), ahead}, stream);
+    cuda::attend(model_.head_shape(layer, rope_), qkv, qkv_.size(1), position, slot, m, cache_.layer(i), attention_splits(spec, m, sms), attend_scratch_.data_ptr(), attended, stream);
+    add(layer.o, attended, before(kMlp, layer.mlp_norm));
+    if (!between) norm(layer.mlp_norm);
     if (layer.gate_up.pair) {
-      multiply(layer.gate_up, x, b, m, cuda::Store::SiluPair, nullptr, 0, activated, stream);
+      multiply(layer.gate_up, b, {x, m, nullptr, cuda::Store::SiluPair, nullptr, 0, activated, nullptr, after(kMlp), {}}, stream);
     } else {
-      multiply(layer.gate_up, x, b, m, cuda::Store::Float, gate_up_.mutable_data_ptr<float>(), 2 * spec.intermediate, {}, stream);
+      multiply(layer.gate_up, b, {x, m, nullptr, cuda::Store::Float, gate_up_.mutable_data_ptr<float>(), 2 * spec.intermediate, {}, nullptr, after(kMlp), {}}, stream);
       cuda::silu_multiply(gate_up_.data_ptr(), true, 2 * spec.intermediate, m, spec.intermediate, activated, stream);
     }
-    multiply(layer.down, activated, b, m, cuda::Store::Residual, h, spec.hidden, {}, stream);
+    add(layer.down, activated, before(kAttention, last ? model_.final_norm : model_.layers[i + 1].attn_norm));
   }
-  norm(model_.final_norm);
-  multiply(model_.head, x, b, m, cuda::Store::Float, logits_.mutable_data_ptr<float>(), spec.vocab, {}, stream);
+  if (!between) norm(model_.final_norm);
+  const Projection head{{model_.head}, spec.vocab, spec.hidden, false};
+  multiply(head, b, {x, m, nullptr, cuda::Store::Float, logits_.mutable_data_ptr<float>(), spec.vocab, {}, nullptr, after(kAttention), {}}, stream);
   cuda::pick_greedy(logits_.const_data_ptr<float>(), spec.vocab, m, token_.mutable_data_ptr<int32_t>(), position_.mutable_data_ptr<int32_t>(), nullptr, nullptr,
                     pick_scratch_.data_ptr(), stream);
 }

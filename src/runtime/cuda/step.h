@@ -27,16 +27,14 @@ class DecodeStep {
     cuda::Graph graph;
   };
   void launch(int m, Bucket& bucket, cudaStream_t stream) const;
-  void multiply(const Projection& p, const cuda::Activations& x, const Bucket& bucket, int m, cuda::Store store, float* out, int64_t ldo, const cuda::Activations& out16,
-                cudaStream_t stream) const;
-  void multiply(const PackedWeight& w, const cuda::Activations& x, const Bucket& bucket, int m, cuda::Store store, float* out, int64_t ldo, const cuda::Activations& out16,
-                cudaStream_t stream) const;
+  void multiply(const Projection& p, const Bucket& bucket, const cuda::LinearCall& call, cudaStream_t stream) const;  // `call`: without a bias, `out` of all rows
 
   const GpuModel& model_;
   const GpuCache& cache_;
   const Rope& rope_;
   int batch_;
-  Tensor token_, position_, slot_, h_, qkv_, gate_up_, logits_, partial_, attend_scratch_, pick_scratch_;
+  Tensor token_, position_, slot_, h_, qkv_, gate_up_, logits_, partial_, attend_scratch_, pick_scratch_, squares_, divisors_;
+  bool norms_between_;  // one token's norms are done by the products around them
   cuda::Stream stream_;
   std::map<int, Bucket> buckets_;
 };
