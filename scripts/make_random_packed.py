@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """Writes a Qwen2-shaped model of random packed weights at the disk's speed, for timing: nothing in it means anything.
+Weights have mean 0 and no two rows are alike, and 4-bit codes are what rounding bell-shaped weights gives: the power that products take, and so
+a GPU's clock, depends on the bits. --codes uniform: every 4-bit code equally often, the most a product can be asked for.
 
 usage: make_random_packed.py OUT --format w4|int8|q4_k_m|f16 [--size 14b|7b | --hidden .. --layers .. --heads .. --kv-heads .. --ffn .. --vocab ..]
        q4_k_m needs --header FILE.gguf: any GGUF of the shipped model (teeny convert), whose tokenizer is taken over.
@@ -7,7 +9,7 @@ usage: make_random_packed.py OUT --format w4|int8|q4_k_m|f16 [--size 14b|7b | --
 import argparse, json, pathlib, shutil, struct, numpy as np
 SIZES = {"14b": dict(hidden=5120, layers=48, heads=40, kv_heads=8, ffn=13824, vocab=152064), "7b": dict(hidden=3584, layers=28, heads=28, kv_heads=4, ffn=18944, vocab=152064)}
 ap = argparse.ArgumentParser()
-ap.add_argument("out"); ap.add_argument("--format", required=True); ap.add_argument("--size", default="14b"); ap.add_argument("--header")
+ap.add_argument("out"); ap.add_argument("--format", required=True); ap.add_argument("--size", default="14b"); ap.add_argument("--header"); ap.add_argument("--codes", choices=("bell", "uniform"), default="bell")
 for name in SIZES["14b"]: ap.add_argument("--" + name.replace("_", "-"), type=int)
 a = ap.parse_args()
 s = {k: getattr(a, k) or v for k, v in SIZES[a.size].items()}
@@ -19,18 +21,31 @@ noise = rng.integers(0, 256, (64 << 20) + 4096, dtype=np.uint8)
 halves = (rng.standard_normal(32 << 20).astype(np.float32) * np.float32(0.02)).astype(np.float16).view(np.uint8)
 small = (0.002 + 0.001 * rng.random(1 << 20)).astype(np.float16).view(np.uint8)
 ones = np.ones(1 << 16, np.float32)
+def codes4(count):  # bytes of two 4-bit codes
+    if a.codes == "uniform": return rng.integers(0, 256, count, dtype=np.uint8)
+    codes = np.clip(np.rint(rng.standard_normal(2 * count, np.float32) * np.float32(2.4) + 8), 0, 15).astype(np.uint8)
+    return codes[::2] | codes[1::2] << 4
 def stream(f, source, count):
     while count > 0:
         n = min(count, source.size - 4096); f.write(source[:n].tobytes()); count -= n
-def blocks(kind, N, K):  # GGML blocks: random codes, sane scales
-    size = {"Q4_K": 144, "Q6_K": 210}[kind]; row = noise[:K // 256 * size].reshape(-1, size).copy()
-    if kind == "Q4_K": row[:, 0:2] = np.float16(1e-4).tobytes()[0], np.float16(1e-4).tobytes()[1]; row[:, 2:4] = row[:, 0:2]
-    else: row[:, 208:210] = np.float16(1e-5).tobytes()[0], np.float16(1e-5).tobytes()[1]
-    return row.reshape(-1).tobytes()
+def blocks(kind):  # 16 MB or so of GGML blocks, whose values have mean 0
+    n = (16 << 20) // {"Q4_K": 144, "Q6_K": 210}[kind]
+    if kind == "Q4_K":
+        row = codes4(n * 144).reshape(n, 144)
+        row[:, 0:4] = np.array([1e-4, 8e-4], np.float16).view(np.uint8)  # d; dmin: the minimum is 8 times the scale
+        sc = rng.integers(20, 64, (n, 8), dtype=np.uint8)
+        row[:, 4:8] = row[:, 8:12] = sc[:, :4] | (sc[:, 4:] >> 4) << 6
+        row[:, 12:16] = sc[:, 4:] & 15 | (sc[:, 4:] & 15) << 4
+    else:
+        row = rng.integers(0, 256, (n, 210), dtype=np.uint8)
+        row[:, 192:208] = rng.integers(20, 120, (n, 16), dtype=np.uint8)
+        row[:, 208:210] = np.array([1e-5], np.float16).view(np.uint8)
+    return row.reshape(-1)
 linears = [("self_attn.q_proj", "attn_q", H, H), ("self_attn.k_proj", "attn_k", KV, H), ("self_attn.v_proj", "attn_v", KV, H), ("self_attn.o_proj", "attn_output", H, H),
            ("mlp.gate_proj", "ffn_gate", F, H), ("mlp.up_proj", "ffn_up", F, H), ("mlp.down_proj", "ffn_down", H, F)]
 
 def safetensors():
+    packed4 = codes4((32 << 20) + 4096)
     out = pathlib.Path(a.out); out.mkdir(parents=True)
     config = json.load(open(demo / "config.json"))
     config.update(hidden_size=H, intermediate_size=F, num_hidden_layers=L, num_attention_heads=s["heads"], num_key_value_heads=s["kv_heads"], vocab_size=V, tie_word_embeddings=False,
@@ -50,7 +65,7 @@ def safetensors():
         p = f"model.layers.{i}."
         tensors += [(p + n + ".weight", "F32", (H,), ones.view(np.uint8)) for n in ("input_layernorm", "post_attention_layernorm")]
         for module, _, N, K in linears:
-            if a.format == "w4": tensors += [(p + module + ".weight_packed", "I32", (N, K // 8), noise), (p + module + ".weight_scale", "F16", (N, K // 128), small), (p + module + ".weight_shape", "I64", (2,), np.array([N, K], np.int64).view(np.uint8))]
+            if a.format == "w4": tensors += [(p + module + ".weight_packed", "I32", (N, K // 8), packed4), (p + module + ".weight_scale", "F16", (N, K // 128), small), (p + module + ".weight_shape", "I64", (2,), np.array([N, K], np.int64).view(np.uint8))]
             elif a.format == "int8": tensors += [(p + module + ".weight", "I8", (N, K), noise), (p + module + ".weight_scale", "F16", (N, 1), small)]
             else: tensors.append((p + module + ".weight", "F16", (N, K), halves))
             if module.split(".")[1] in ("q_proj", "k_proj", "v_proj"): tensors.append((p + module + ".bias", "F16", (N,), halves))
@@ -98,6 +113,7 @@ def gguf():
         for _, name, N, K in linears:
             tensors.append((f"blk.{i}.{name}.weight", (N, K), "Q6_K" if name in ("attn_v", "ffn_down") and use_more(i) else "Q4_K"))
             if name in ("attn_q", "attn_k", "attn_v"): tensors.append((f"blk.{i}.{name}.bias", (N,), "F32"))
+    pieces = {"Q4_K": blocks("Q4_K"), "Q6_K": blocks("Q6_K")}
     kinds = {"F32": 0, "Q4_K": 12, "Q6_K": 14}
     size = lambda shape, kind: int(np.prod(shape)) * 4 if kind == "F32" else int(np.prod(shape)) // 256 * {"Q4_K": 144, "Q6_K": 210}[kind]
     infos, offset = b"", 0
@@ -109,8 +125,8 @@ def gguf():
         for name, shape, kind in tensors:
             if kind == "F32": stream(f, (ones if "norm" in name else ones * 0).view(np.uint8), size(shape, kind))
             else:
-                row = blocks(kind, *shape); piece = row * max(1, (16 << 20) // len(row)); left = size(shape, kind)
-                while left > 0: n = min(left, len(piece)); f.write(piece[:n]); left -= n
+                left = size(shape, kind)
+                while left > 0: n = min(left, pieces[kind].size); f.write(pieces[kind][:n].tobytes()); left -= n
             f.write(b"\0" * (-f.tell() % 32))
 
 gguf() if a.format == "q4_k_m" else safetensors()

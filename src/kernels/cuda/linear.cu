@@ -153,6 +153,16 @@ int multiprocessors() {
   return count;
 }
 
+int shared_limit() {
+  static const int bytes = [] {
+    int device = 0, most = 0;
+    TEENY_CUDA(cudaGetDevice(&device));
+    TEENY_CUDA(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+    return most - (2 << 10);
+  }();
+  return bytes;
+}
+
 static int compute_capability() {
   static const int major = [] {
     int device = 0, value = 0;

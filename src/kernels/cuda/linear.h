@@ -15,6 +15,7 @@ FormatKernels format_2(), format_2_super(), format_3(), format_3_super(), format
     format_8_super(), format_16();
 
 int multiprocessors();
+int shared_limit();    // bytes of dynamic shared memory that a block may have, beside a few static ones
 bool has_wgmma();     // Hopper
 bool has_clusters();  // 9.0 and above
 // Pieces of K so that a grid of `blocks` becomes about `wanted`; no piece is shorter than a few units.

@@ -25,7 +25,7 @@ class Format {
       else wide<192>(w, c, stream);
     } else {
       if (c.m <= 16) tile<2>(w, c, stream);
-      else tile<8>(w, c, stream);
+      else tile<kLarge ? 2 : kSuper ? 4 : 8>(w, c, stream);  // (99 KB on consumer devices)
     }
   }
   static void unpack(const PackedView& w, const UnpackCall& c, cudaStream_t stream) {
@@ -36,16 +36,16 @@ class Format {
  private:
   static constexpr bool kSuper = Form >= int(ScaleForm::Super6);
   static constexpr int kUnit = Bits * (kSuper ? 512 : 256);  // code bytes
-  static constexpr int kSharedLimit = 225 << 10;  // of 227 KB; barriers are static
+  static constexpr bool kLarge = kSuper && Bits == 8;  // units that take much of a small device's shared memory
   template <auto Kernel>
   static void allow() {
-    static const bool allowed = (allow_shared(Kernel, kSharedLimit), true);
+    static const bool allowed = (allow_shared(Kernel, size_t(shared_limit())), true);
     (void)allowed;
   }
 
-  template <int RT, bool One>
+  template <int RT, bool One, int kWarps = 4>
   static void small(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
-    constexpr int kWarps = 4, kStages = std::clamp(8192 / kUnit / RT, 2, 4), kHalves = kSuper ? 4 : 2;
+    constexpr int kStages = std::clamp(8192 / kUnit / RT, 2, 4), kHalves = kSuper ? 4 : 2;
     constexpr auto kernel = linear_small<Bits, Form, RT, kWarps, kStages, One>;
     allow<kernel>();
     const int blocks = int((w.layout.N + 16 * RT - 1) / (16 * RT)), units = int(w.layout.units());
@@ -53,7 +53,10 @@ class Format {
     const int shared_by = has_clusters() && c.store != Store::SiluPair && blocks <= 4 * multiprocessors() ? 2 : 1;
     const int units_a_warp = (units + shared_by * kWarps - 1) / (shared_by * kWarps), inputs = kHalves * c.m * 128;
     const int ring = kWarps * (kStages * RT * w.layout.unit_bytes() + (One ? units_a_warp : kStages) * inputs), sums = kWarps * RT * 16 * 8 * 4;
-    if (ring > kSharedLimit) refuse("a row of this weight is too long for a product of one token");
+    if (ring > shared_limit()) {
+      if constexpr (kLarge && kWarps == 4) return small<RT, One, 2>(w, c, stream);
+      refuse("a row of this weight is too long for this device's shared memory");
+    }
     launch(kernel, {dim3(unsigned(blocks * shared_by)), dim3(kWarps * 32), size_t(std::max(ring, sums)), stream, true, shared_by}, w, c, tile_shape(w.layout), shared_by, units_a_warp);
   }
   // A grid of token tiles, blocks of 8 tiles and pieces of K; then the sum of the pieces.
@@ -70,7 +73,7 @@ class Format {
   static void wide(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
     using Rings = WideRings<Bits, Form, N>;
     const int ring = Rings::kInputs * Rings::kInput + Rings::kWeights * 8 * w.layout.unit_bytes(), sums = N * (128 + 4) * 4, bytes = 1024 + std::max(ring, sums);
-    blocks<linear_wide<Bits, Form, N>>(w, c, N, kWideThreads, bytes, bytes * 2 <= kSharedLimit && N <= 64 ? 2 : 1, 1.0f, stream);
+    blocks<linear_wide<Bits, Form, N>>(w, c, N, kWideThreads, bytes, bytes * 2 <= shared_limit() && N <= 64 ? 2 : 1, 1.0f, stream);
   }
   template <int NT>
   static void tile(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
