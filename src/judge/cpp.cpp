@@ -164,9 +164,18 @@ inline void judge(void (*test)()) {
 }
 )cpp";
 
+// Searched breadth first: the usual way recurses as deep as a problem's text is long.
+std::regex pattern(const char* text) {
+  auto flags = std::regex::ECMAScript;
+#ifdef __GLIBCXX__
+  flags |= std::regex_constants::__polynomial;
+#endif
+  return std::regex(text, flags);
+}
+
 // MultiPL-E's unions have no tag: made structs that remember which member was given, and compare by that.
 std::string tag_unions(std::string text) {
-  static const std::regex open(R"(union (Union_\w+)\s*\{)"), constructor(R"((Union_\w+)\(([^()]*) _f(\d+)\) : f\d+\(_f\d+\))"), comparison(R"(return f(\d+) == f ;)");
+  static const std::regex open = pattern(R"(union (Union_\w+)\s*\{)"), constructor = pattern(R"((Union_\w+)\(([^()]*) _f(\d+)\) : f\d+\(_f\d+\))"), comparison = pattern(R"(return f(\d+) == f ;)");
   text = std::regex_replace(text, open, "struct $1 { int teeny_tag_ = -1;");
   text = std::regex_replace(text, constructor, "$1($2 _f$3) : teeny_tag_($3), f$3(_f$3)");
   return std::regex_replace(text, comparison, "return teeny_tag_ == $1 && f$1 == f ;");
@@ -174,7 +183,7 @@ std::string tag_unions(std::string text) {
 
 // A codec for each of them: the tag, and the member that it names.
 std::string union_codecs(const std::string& prompt) {
-  static const std::regex open(R"(union (Union_\w+)\s*\{)"), member(R"((Union_\w+)\([^()]* _f(\d+)\) : f\d+\(_f\d+\))");
+  static const std::regex open = pattern(R"(union (Union_\w+)\s*\{)"), member = pattern(R"((Union_\w+)\([^()]* _f(\d+)\) : f\d+\(_f\d+\))");
   std::string out;
   for (std::sregex_iterator it(prompt.begin(), prompt.end(), open), end; it != end; ++it) {
     const std::string name = (*it)[1];
@@ -198,7 +207,7 @@ std::string openssl(const Problem& problem, const std::string& program) {
   return "#include <openssl/md5.h>\n#include <openssl/evp.h>\n";
 }
 
-// Only the prompt's own text goes through a std::regex: it recurses as deep as its input is long.
+// Only the prompt's own text goes through a std::regex.
 std::string worker_source(const Problem& problem, const std::string& program) {
   std::string text = program;
   if (const std::string preamble = split_prompt(problem.prompt).preamble; program.starts_with(preamble)) text = tag_unions(preamble) + program.substr(preamble.size());
@@ -207,7 +216,7 @@ std::string worker_source(const Problem& problem, const std::string& program) {
 }
 
 std::string driver_source(const Problem& problem) {
-  static const std::regex main_head(R"(int\s+main\s*\(\s*\)\s*\{)");
+  static const std::regex main_head = pattern(R"(int\s+main\s*\(\s*\)\s*\{)");
   const Signature s = read_signature(problem);
   std::string test = test_without_closing(problem), arguments;
   for (const std::string& name : s.parameters) arguments += ", " + name;

@@ -1,6 +1,7 @@
 // Every language: right and wrong programs, categories, closings; skipped where the tools are missing.
 #include <gtest/gtest.h>
 
+#include "judge/language.h"
 #include "teeny/judge/judge.h"
 
 namespace teeny {
@@ -97,6 +98,20 @@ TEST_P(JudgeLanguages, RightAndWrongAndWhy) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, JudgeLanguages, testing::Values("ts", "php", "sh", "cpp", "java", "cs"), [](const auto& info) { return std::string(info.param); });
+
+// A problem set is a file from elsewhere: a megabyte where a name or a space is expected must not exhaust the stack.
+TEST(JudgeProblems, AProblemMayBeLong) {
+  const std::string megabyte(1 << 20, 'a'), spaces(1 << 20, ' ');
+  const Subject& s = subject("cpp");
+  Problem p;
+  p.task_id = "cpp/long", p.language = "cpp", p.entry_point = s.entry_point;
+  p.prompt = "union Union_a { long f0; Union_a(long _f0) : f0(_f0) {} " + megabyte + "\nUnion_a(" + megabyte + " };\n" + std::string(s.prompt);
+  p.test = "}\nint " + spaces + "main() { assert(candidate() == 1); }\n";
+  const auto* language = judge::find_language("cpp");
+  ASSERT_TRUE(language);
+  EXPECT_NE(language->driver_source(p).find("struct Union_a { int teeny_tag_ = -1;"), std::string::npos);
+  EXPECT_NE(language->worker_source(p, p.prompt + "  return {};\n}").find("struct Union_a { int teeny_tag_ = -1;"), std::string::npos);
+}
 
 TEST(JudgeBroken, ABrokenTestIsNotTheProgramsFault) {
   Judge judge({});
