@@ -22,14 +22,29 @@ struct Inputs {
   const Tensor& error_of(const Linear& linear) const { return linear.bias.defined() ? covariance : gram; }
 };
 
+// Rows that a search looks at: of more, evenly spaced ones. What it compares is a sum over rows, of the same rows each time.
+constexpr int64_t kSearchedRows = 1024;
+
+std::vector<Tensor> weights_of(const Block& block, const ScaleGroup& group) {
+  std::vector<Tensor> all;
+  for (const size_t index : group.consumers) all.push_back(block.linears[index].weight);
+  return all;
+}
+std::vector<Tensor> some_rows(const std::vector<Tensor>& weights) {
+  std::vector<Tensor> some;
+  for (const Tensor& w : weights) some.push_back(w.size(0) <= kSearchedRows ? w : w.slice(0, 0, w.size(0), w.size(0) / kSearchedRows).contiguous());
+  return some;
+}
+
 // Sum over the linears of tr(D G D^T) / tr(W G W^T) with D = dequantized(W s) / s - W: the relative squared output error,
 // without activations. Relative, because q, k, v and gate, up differ in scale by orders of magnitude while a relative
-// error in each of them harms alike. norms: tr(W G W^T) of each.
-double output_error(const Block& block, const ScaleGroup& group, const Inputs& inputs, const std::vector<double>& norms, const Tensor& s, const BlockEncodings& encodings) {
+// error in each of them harms alike. weights: of the consumers, all rows or some; norms: tr(W G W^T) of each.
+double output_error(const Block& block, const ScaleGroup& group, const Inputs& inputs, const std::vector<Tensor>& weights, const std::vector<double>& norms, const Tensor& s,
+                    const BlockEncodings& encodings) {
   double error = 0;
   for (size_t i = 0; i < group.consumers.size(); ++i) {
     const size_t index = group.consumers[i];
-    const Tensor& w = block.linears[index].weight;
+    const Tensor& w = weights[i];
     const auto [levels, grid] = encodings[index]->quantize(w * s, {});
     const Tensor d = decode(levels, grid).div_(s).sub_(w);
     error += energy(d, inputs.error_of(block.linears[index])) / norms[i];
@@ -73,10 +88,10 @@ class ScaleSearch {
       : block_(block), group_(group), encodings_(encodings), inputs_(stats, std::any_of(group.consumers.begin(), group.consumers.end(), [&](size_t i) { return block.linears[i].bias.defined(); })), x_(stats.absolute / double(stats.tokens)) {
     const int64_t K = x_.size(0);
     w_ = relative_weight(block, group, encodings[group.consumers[0]]->block_cols(K)) + 1e-4;
-    for (const size_t index : group.consumers) norms_.push_back(std::max(energy(block.linears[index].weight, inputs_.gram), 1e-30));
+    weights_ = some_rows(weights_of(block, group)), norms_ = norms_of(weights_);
     best_.s = at::ones({K}, x_.options());
     best_.note.group = group.name, best_.note.input = group.input;
-    best_.note.error_before = best_.note.error_after = output_error(block, group, inputs_, norms_, best_.s, encodings);
+    least_ = error_of(best_.s);
   }
 
   Choice run(const AwqOptions& options) {
@@ -90,6 +105,12 @@ class ScaleSearch {
         for (const double by : {-2 * step, 2 * step}) attempt({at_.x, at_.w + by});
     }
     best_.note.ratio = at_.x, best_.note.weight_ratio = at_.w;
+    weights_ = weights_of(block_, group_), norms_ = norms_of(weights_);
+    best_.note.error_before = error_of(at::ones_like(best_.s)), best_.note.error_after = error_of(best_.s);
+    if (!(best_.note.error_after <= best_.note.error_before)) {  // better on the rows looked at alone
+      best_.s = at::ones_like(best_.s);
+      best_.note.ratio = best_.note.weight_ratio = 0, best_.note.error_after = best_.note.error_before;
+    }
     return std::move(best_);
   }
 
@@ -99,19 +120,27 @@ class ScaleSearch {
     Tensor s = x_.pow(powers.x);
     if (powers.w > 0) s = s / w_.pow(powers.w);
     s = tied(group_, normalised(s));
-    const double error = output_error(block_, group_, inputs_, norms_, s, encodings_);
-    if (!(error < best_.note.error_after)) return;  // NaN loses
+    const double error = error_of(s);
+    if (!(error < least_)) return;  // NaN loses
     at_ = powers;
     best_.s = s;
-    best_.note.error_after = error;
+    least_ = error;
+  }
+  double error_of(const Tensor& s) const { return output_error(block_, group_, inputs_, weights_, norms_, s, encodings_); }
+  std::vector<double> norms_of(const std::vector<Tensor>& weights) const {
+    std::vector<double> norms;
+    for (const Tensor& w : weights) norms.push_back(std::max(energy(w, inputs_.gram), 1e-30));
+    return norms;
   }
 
   const Block& block_;
   const ScaleGroup& group_;
   const BlockEncodings& encodings_;
   Inputs inputs_;
+  std::vector<Tensor> weights_;
   std::vector<double> norms_;
   Tensor x_, w_;
+  double least_ = 0;
   Powers at_;
   Choice best_;
 };

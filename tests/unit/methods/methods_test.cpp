@@ -231,5 +231,38 @@ TEST_P(AwqTest, TheBlockComputesTheSameBeforeRounding) {
   EXPECT_TRUE(changed.attn_norm.equal(changed.attn_norm.to(at::kHalf).to(at::kFloat)));
 }
 
+// Every row three times: the search, which looks at every third row then, chooses as it does for the rows themselves.
+TEST(Awq, ALargeWeightIsSearchedBySomeOfItsRows) {
+  at::manual_seed(5);
+  ModelSpec spec;
+  spec.hidden = 128, spec.heads = 4, spec.kv_heads = 2, spec.head_dim = 32, spec.intermediate = 1024, spec.layers = 1, spec.vocab = 8;
+  Block block;
+  block.attn_norm = at::rand({128}) + 0.5, block.mlp_norm = at::rand({128}) + 0.5;
+  for (size_t i = 0; i < 7; ++i) {
+    const auto [N, K] = linear_shape(spec, kLinears[i].module);
+    block.linears[i] = {at::randn({N, K}) * 0.05, Tensor()};
+  }
+  Context context;
+  const HiddenStates hidden = {at::randn({1, 64, 128}) * (at::rand({128}) * 4)};
+  auto stats = collect(spec, block, hidden, make_rope(spec, 64, at::kCPU), {0, 1, 2, 3}, true, context);
+  BlockEncodings encodings{};  // gate and up alone are quantized
+  encodings[4] = encodings[5] = make_encoding({EncodingKind::Awq, DType::F32, 4, 128, false, 0, false});
+  ModelSpec wide_spec = spec;
+  wide_spec.intermediate = 3 * 1024;
+  Block wide = block;
+  for (const size_t i : {4, 5}) wide.linears[i].weight = block.linears[i].weight.repeat_interleave(3, 0);
+  wide.linears[6].weight = block.linears[6].weight.repeat_interleave(3, 1);
+  auto wide_stats = stats;
+  const auto notes = awq_transform(spec, block, stats, encodings, {20, true, false}), wide_notes = awq_transform(wide_spec, wide, wide_stats, encodings, {20, true, false});
+  ASSERT_EQ(notes.size(), 1u);
+  ASSERT_EQ(wide_notes.size(), 1u);
+  EXPECT_GT(notes[0].ratio, 0);
+  EXPECT_EQ(notes[0].ratio, wide_notes[0].ratio);
+  EXPECT_EQ(notes[0].weight_ratio, wide_notes[0].weight_ratio);
+  EXPECT_LT(notes[0].error_after, notes[0].error_before);
+  EXPECT_NEAR(notes[0].error_before / wide_notes[0].error_before, 1, 1e-4);  // of all rows
+  EXPECT_NEAR(notes[0].error_after / wide_notes[0].error_after, 1, 1e-4);
+}
+
 }  // namespace
 }  // namespace teeny
