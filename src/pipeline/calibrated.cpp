@@ -292,7 +292,7 @@ class BlockLoop {
     for (size_t i = 0; i < block.linears.size(); ++i) block.linears[i].weight = weight_of(block, i);
     const BlockEncodings encodings = this->encodings(layer);
     std::vector<AwqScale> powers;
-    const AwqOptions options{job_.options.grid, job_.options.duo_scaling, job_.options.clip, norm_type(layer)};
+    const AwqOptions options{job_.options.grid, job_.options.duo_scaling, job_.options.clip, norm_type(layer), job_.options.search_rows};
     {
       PhaseTimer timer(job_, "search");
       const TensorCores fast(place_.dtype == at::kBFloat16);  // errors that are compared, of sums over millions of products

@@ -60,13 +60,26 @@ void add_gptq(Work& work, const Plan& plan, const Shapes& s, const QuantizeOptio
   if (!o.true_sequential) work.calibrate += forward(plan.spec, s, tokens, length, 3);
 }
 
+// AWQ's search looks at some rows of a large weight.
+Shapes searched_shapes(const ModelSpec& spec, int64_t rows) {
+  Shapes s;
+  for (const auto& slot : kLinears) {
+    const auto [N, K] = linear_shape(spec, slot.module);
+    const int64_t every = std::max<int64_t>(1, N / rows), looked_at = (N + every - 1) / every;
+    s.per_input[slot.input] += double(looked_at) * double(K), s.per_input_nk2[slot.input] += double(looked_at) * square(double(K));
+  }
+  return s;
+}
+
 void add_awq(Work& work, const Plan& plan, const Shapes& s, const QuantizeOptions& o, double tokens, double length) {
+  const Shapes searched = searched_shapes(plan.spec, o.search_rows);
   work.calibrate += forward(plan.spec, s, tokens, length, 3);
   const double attempts = o.grid + (o.duo_scaling ? 2 * o.grid + 12 : 6), ranges = o.clip ? 60 : 1;
   const double group = plan.group > 0 ? double(plan.group) : 0;
   for (int input = 0; input < 4; ++input) {
     work.calibrate += statistics(s, tokens, input, true);
-    work.solve += attempts * (2 * s.per_input_nk2[input] / kProduct + s.per_input[input] * 10 * kPass);
+    work.solve += attempts * (2 * searched.per_input_nk2[input] / kProduct + searched.per_input[input] * 10 * kPass);
+    work.solve += 3 * (2 * s.per_input_nk2[input] / kProduct + s.per_input[input] * 10 * kPass);  // the errors before and after, of all rows
     work.solve += ranges * s.per_input[input] * (2 * (group > 0 ? group : s.K[input]) / kProduct + 10 * kPass) + 10 * s.per_input_nk2[input] / kProduct;
   }
 }

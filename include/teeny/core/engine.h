@@ -32,6 +32,7 @@ struct QuantizeOptions : CommonOptions {
   bool act_order = true;               // GPTQ: process columns by falling diag(H), groups fixed beforehand (static)
   double damp = 0.01;
   int64_t block = 128;
+  int64_t search_rows = 1024;  // of a weight, which AWQ's search of scales looks at
   int grid = 20;
   uint64_t shard_bytes = 0;            // most tensor bytes a file; 0: 5 GB of safetensors, one GGUF file
   bool force = false, dry_run = false, allow_nonfinite = false, exact_llama_cpp = false;

@@ -16,6 +16,7 @@ struct AwqOptions {
   bool duo_scaling = true;   // also try s = E|x|^r / mean|w|^t for several t
   bool clip = true;          // search ranges and scales by output error
   at::ScalarType norm_type = at::kHalf;  // of the norms as stored: scales are folded into them exactly
+  int64_t rows = 1024;       // of a weight, which the search of scales looks at: evenly spaced ones of more
 };
 
 // What was chosen for one scaled group, for the record.

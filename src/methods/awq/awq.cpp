@@ -22,17 +22,15 @@ struct Inputs {
   const Tensor& error_of(const Linear& linear) const { return linear.bias.defined() ? covariance : gram; }
 };
 
-// Rows that a search looks at: of more, evenly spaced ones. What it compares is a sum over rows, of the same rows each time.
-constexpr int64_t kSearchedRows = 1024;
-
 std::vector<Tensor> weights_of(const Block& block, const ScaleGroup& group) {
   std::vector<Tensor> all;
   for (const size_t index : group.consumers) all.push_back(block.linears[index].weight);
   return all;
 }
-std::vector<Tensor> some_rows(const std::vector<Tensor>& weights) {
+// What a search compares is a sum over rows, so it may look at some of them, the same ones each time.
+std::vector<Tensor> some_rows(const std::vector<Tensor>& weights, int64_t rows) {
   std::vector<Tensor> some;
-  for (const Tensor& w : weights) some.push_back(w.size(0) <= kSearchedRows ? w : w.slice(0, 0, w.size(0), w.size(0) / kSearchedRows).contiguous());
+  for (const Tensor& w : weights) some.push_back(w.size(0) <= rows ? w : w.slice(0, 0, w.size(0), w.size(0) / rows).contiguous());
   return some;
 }
 
@@ -88,13 +86,13 @@ class ScaleSearch {
       : block_(block), group_(group), encodings_(encodings), inputs_(stats, std::any_of(group.consumers.begin(), group.consumers.end(), [&](size_t i) { return block.linears[i].bias.defined(); })), x_(stats.absolute / double(stats.tokens)) {
     const int64_t K = x_.size(0);
     w_ = relative_weight(block, group, encodings[group.consumers[0]]->block_cols(K)) + 1e-4;
-    weights_ = some_rows(weights_of(block, group)), norms_ = norms_of(weights_);
     best_.s = at::ones({K}, x_.options());
     best_.note.group = group.name, best_.note.input = group.input;
-    least_ = error_of(best_.s);
   }
 
   Choice run(const AwqOptions& options) {
+    weights_ = some_rows(weights_of(block_, group_), options.rows), norms_ = norms_of(weights_);
+    least_ = error_of(best_.s);
     for (int i = 1; i < options.grid; ++i) attempt({double(i) / options.grid, 0});
     if (options.duo_scaling)
       for (const double w : {0.25, 0.5, 0.75, 1.0})
