@@ -137,7 +137,7 @@ struct LinearCall {
   Activations out16;
   float* partial = nullptr;     // (kMaxPieces, m, N) f32 for sums of pieces of K; null: K is not split, which is slower
   NormBetween norm = {};        // m = 1
-  CacheAhead ahead = {};        // m <= kFewTokens
+  CacheAhead ahead = {};        // of up to kFewTokens; with more tokens nothing is read ahead
 };
 inline constexpr int kMaxTokens = 384, kMaxPieces = 16;
 

@@ -70,7 +70,7 @@ void DecodeStep::launch(int m, Bucket& b, cudaStream_t stream) const {
   const auto* position = position_.const_data_ptr<int32_t>();
   const auto* slot = slot_.const_data_ptr<int32_t>();
   const float eps = float(spec.rms_eps);
-  // Two norms alternate, before attention and before the MLP: where products do the norms, each has its sums of squares and scale.
+  // Two norms alternate, before attention and before the MLP: where products do the norms, each has its sums of squares and its divisor.
   enum Place { kAttention, kMlp };
   const bool between = norms_between_ && m == 1;
   const auto squares = [&](Place at) { return squares_[at].mutable_data_ptr<float>(); };
