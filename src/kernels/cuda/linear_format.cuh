@@ -73,7 +73,22 @@ class Format {
   static void wide(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
     using Rings = WideRings<Bits, Form, N>;
     const int ring = Rings::kInputs * Rings::kInput + Rings::kWeights * 8 * w.layout.unit_bytes(), sums = N * (128 + 4) * 4, bytes = 1024 + std::max(ring, sums);
-    blocks<linear_wide<Bits, Form, N>>(w, c, N, kWideThreads, bytes, bytes * 2 <= shared_limit() && N <= 64 ? 2 : 1, 1.0f, stream);
+    const auto run = [&]<int GS>() { blocks<linear_wide<Bits, Form, N, GS>>(w, c, N, kWideThreads, bytes, bytes * 2 <= shared_limit() && N <= 64 ? 2 : 1, 1.0f, stream); };
+    const int steps = tile_shape(w.layout).group_steps;
+    if constexpr (kSuper) {
+      run.template operator()<UnitScales<Form>::kGroup / 16>();
+    } else if constexpr (Bits == 16) {
+      run.template operator()<0>();
+    } else if constexpr (Form == int(ScaleForm::HalfMin)) {
+      if (steps == 2) run.template operator()<2>();
+      else run.template operator()<1>();
+    } else {
+      if (steps == 8) run.template operator()<8>();
+      else if (steps == 4) run.template operator()<4>();
+      else if (steps == 2) run.template operator()<2>();
+      else if (steps == 0) run.template operator()<0>();
+      else run.template operator()<1>();
+    }
   }
   template <int NT>
   static void tile(const PackedView& w, const LinearCall& c, cudaStream_t stream) {

@@ -70,7 +70,9 @@ struct WideRings {
   static constexpr int kWeights = N <= 16 ? (kCodes <= 8192 ? 6 : 3) : kCodes <= 8192 ? 4 : kCodes <= 16384 || N == 128 ? 3 : 2;
 };
 
-template <int Bits, int Form, int N>
+// GS: group steps as in SmallWork; one kernel for each, because with several loops in one the compiler lacks registers for
+// products in flight at N = 192, and waits for each (C7511).
+template <int Bits, int Form, int N, int GS>
 __global__ void __launch_bounds__(kWideThreads, 1) linear_wide(const PackedView w, const LinearCall c, const TileShape shape, const int units_a_piece) {
 #if defined(TEENY_WGMMA)
   using Rings = WideRings<Bits, Form, N>;
@@ -129,42 +131,40 @@ __global__ void __launch_bounds__(kWideThreads, 1) linear_wide(const PackedView 
     uint32_t a[2][4][4];
     int slot = 0, weight_slot = 0, last = -1;
     uint32_t phase = 0, weight_phase = 0;
-    with_group_steps<Bits, Form>(shape.group_steps, [&]<int GS>() {
-      for (int unit = 0; unit < count; ++unit) {
-        barrier_wait(weight_full + 8 * weight_slot, weight_phase);
-        const uint8_t* mine = weights_pointer + weight_slot * unit_bytes + warp * shape.unit_bytes;
-        if constexpr (Bits < 16) fragments.scales.load(mine + kHalves * kHalfBytes, lane);
-        const auto half = [&]<int H>() {
-          Half64<Bits> codes;
-          codes.load(mine + H * kHalfBytes, lane);
-          fragments.template get<GS, H, 0>(l, codes, a[H & 1][0]);
-          fragments.template get<GS, H, 1>(l, codes, a[H & 1][1]);
-          fragments.template get<GS, H, 2>(l, codes, a[H & 1][2]);
-          fragments.template get<GS, H, 3>(l, codes, a[H & 1][3]);
-          if constexpr (H == kHalves - 1) barrier_arrive(weight_empty + 8 * weight_slot);  // the unit's codes are in the lane's registers
-          if constexpr ((H & 1) == 0) barrier_wait(input_full + 8 * slot, phase);
-          const uint64_t tokens = wgmma_tokens(inputs + slot * Rings::kInput + (H & 1) * N * 128);
-          wgmma_fence();
-  #pragma unroll
-          for (int s = 0; s < 4; ++s) Wgmma<N>::run(sums, a[H & 1][s], tokens + 2 * s, unit + H + s);
-          wgmma_commit();
-          wgmma_wait<1>();
-          if constexpr ((H & 1) == 0) {
-            if (last >= 0 && lane == 0) barrier_arrive(input_empty + 8 * last);  // the piece before is done with
-            last = slot;
-          } else if (++slot == kInputs) {
-            slot = 0, phase ^= 1;
-          }
-        };
-        half.template operator()<0>();
-        half.template operator()<1>();
-        if constexpr (kHalves == 4) {
-          half.template operator()<2>();
-          half.template operator()<3>();
+    for (int unit = 0; unit < count; ++unit) {
+      barrier_wait(weight_full + 8 * weight_slot, weight_phase);
+      const uint8_t* mine = weights_pointer + weight_slot * unit_bytes + warp * shape.unit_bytes;
+      if constexpr (Bits < 16) fragments.scales.load(mine + kHalves * kHalfBytes, lane);
+      const auto half = [&]<int H>() {
+        Half64<Bits> codes;
+        codes.load(mine + H * kHalfBytes, lane);
+        fragments.template get<GS, H, 0>(l, codes, a[H & 1][0]);
+        fragments.template get<GS, H, 1>(l, codes, a[H & 1][1]);
+        fragments.template get<GS, H, 2>(l, codes, a[H & 1][2]);
+        fragments.template get<GS, H, 3>(l, codes, a[H & 1][3]);
+        if constexpr (H == kHalves - 1) barrier_arrive(weight_empty + 8 * weight_slot);  // the unit's codes are in the lane's registers
+        if constexpr ((H & 1) == 0) barrier_wait(input_full + 8 * slot, phase);
+        const uint64_t tokens = wgmma_tokens(inputs + slot * Rings::kInput + (H & 1) * N * 128);
+        wgmma_fence();
+#pragma unroll
+        for (int s = 0; s < 4; ++s) Wgmma<N>::run(sums, a[H & 1][s], tokens + 2 * s, unit + H + s);
+        wgmma_commit();
+        wgmma_wait<1>();
+        if constexpr ((H & 1) == 0) {
+          if (last >= 0 && lane == 0) barrier_arrive(input_empty + 8 * last);  // the piece before is done with
+          last = slot;
+        } else if (++slot == kInputs) {
+          slot = 0, phase ^= 1;
         }
-        if (++weight_slot == kWeights) weight_slot = 0, weight_phase ^= 1;
+      };
+      half.template operator()<0>();
+      half.template operator()<1>();
+      if constexpr (kHalves == 4) {
+        half.template operator()<2>();
+        half.template operator()<3>();
       }
-    });
+      if (++weight_slot == kWeights) weight_slot = 0, weight_phase ^= 1;
+    }
     wgmma_wait<0>();
   }
   __syncthreads();
