@@ -46,6 +46,22 @@ void allow_shared(void (*kernel)(P...), size_t bytes) {
   TEENY_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)));
 }
 
+// Clusters of `blocks` blocks that the current device can hold at a time.
+template <class... P>
+int resident_clusters(void (*kernel)(P...), int threads, int shared_bytes, int blocks) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(unsigned(blocks));
+  config.blockDim = dim3(unsigned(threads));
+  config.dynamicSmemBytes = size_t(shared_bytes);
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim.x = unsigned(blocks), attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+  config.attrs = &attribute, config.numAttrs = 1;
+  int count = 0;
+  TEENY_CUDA(cudaOccupancyMaxActiveClusters(&count, kernel, &config));
+  return count > 0 ? count : 1;
+}
+
 #ifdef __CUDACC__
 // Everything that the kernels ahead on the stream wrote is visible afterwards.
 __device__ __forceinline__ void dependency_wait() {

@@ -64,7 +64,14 @@ struct PackedView {
   const uint8_t* data = nullptr;
   const float* row_scale = nullptr;  // Row: (N) f32
   float factor = 1;                  // every value times this (a power of two that brings scales into f16's range)
+  float unit = 1;                    // packed_linear_large: large_unit() of the largest |scale| of a group
 };
+// Large products make weights out of codes and f16 scales that may be at most 4 * 2^-bits: the power of two that is left out of scales.
+constexpr float large_unit(int bits, float largest_scale) {
+  float unit = 1;
+  for (const float most = 3.9f / float(1 << bits); largest_scale > most * unit; unit *= 2) {}
+  return unit;
+}
 
 // Where codes and scales come from; device pointers, row-major; G = groups of a row, B = blocks of 256, S = groups of a block.
 struct CodeSource {
@@ -87,6 +94,7 @@ enum class Store : int {
   Float,     // out: y
   Residual,  // out f32: out + y
   SiluPair,  // tiles alternate gate, up; out16: silu(gate) * up, N / 2 columns
+  Half,      // out16: y; large products only
 };
 // What products read: f16 values of m tokens. For packed products they lie in panels of 64 columns, (K / 64, rows, 64), the
 // 16-byte pieces of a row swizzled (piece p of token n at p ^ (n & 7)), so that a panel is one copy into shared memory.
@@ -143,6 +151,14 @@ inline constexpr int kMaxTokens = 384, kMaxPieces = 16;
 
 // y = x W^T (+ bias). One order of summation for a given m: the same call gives the same bits.
 void packed_linear(const PackedView& weight, const LinearCall& call, cudaStream_t stream);
+
+// The same for hundreds of tokens and more: any m, panels of large_panel_rows(m) rows, no partial sums, no norm. Where it
+// does not exist (multiplies_large() is false), decode the weight with unpack_weight and multiply that.
+void packed_linear_large(const PackedView& weight, const LinearCall& call, cudaStream_t stream);
+bool multiplies_large(const PackedLayout& layout);
+constexpr int large_panel_rows(int m) { return (m + 127) / 128 * 128; }
+// Plain rows (m, K) to panels; K is a multiple of 8, rows are 16-byte aligned.
+void to_panels(const void* rows, int64_t ld, int m, int64_t K, const Activations& out, cudaStream_t stream);
 
 // out (rows, ld) f16: rows first .. first + rows of the weight, decoded, rounded once. first is a multiple of 16.
 // tile_stride 2 takes every second tile (one of two interleaved weights), counted from tile0.

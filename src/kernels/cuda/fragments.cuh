@@ -9,6 +9,13 @@ namespace teeny::cuda {
 
 __device__ __forceinline__ uint32_t bits_and_or(uint32_t a, uint32_t mask, uint32_t b) { return (a & mask) | b; }
 
+// Bit From comes to lie at bit To.
+template <int From, int To>
+__device__ __forceinline__ uint32_t moved(uint32_t word) {
+  if constexpr (From >= To) return word >> (From - To);
+  else return word << (To - From);
+}
+
 // A half tile's codes of one lane: fragment i (0..3) of step s (0..3) as two f16 subnormals.
 template <int Bits>
 struct Half64 {
@@ -30,24 +37,18 @@ struct Half64 {
     if constexpr (Bits == 3 || Bits == 5) one = *reinterpret_cast<const uint32_t*>(at + lane * 4);
   }
   template <int S, int I>
-  __device__ __forceinline__ uint32_t get() const {
+  __device__ __forceinline__ uint32_t get() const { return placed<S, I, 0>(); }
+  // The same times 2^At.
+  template <int S, int I, int At>
+  __device__ __forceinline__ uint32_t placed() const {
     constexpr int kTwo = 2 * (4 * (S & 1) + I), kOne = 4 * S + I;
     const uint32_t w4 = S == 0 ? four.x : S == 1 ? four.y : S == 2 ? four.z : four.w;
     const uint32_t w2 = S < 2 ? two.x : two.y;
-    if constexpr (Bits == 4) return (w4 >> (4 * I)) & 0x000f000fu;
-    if constexpr (Bits == 2) return (w2 >> kTwo) & 0x00030003u;
-    if constexpr (Bits == 3) {
-      const uint32_t high = kOne >= 2 ? one >> (kOne >= 2 ? kOne - 2 : 0) : one << (kOne >= 2 ? 0 : 2 - kOne);
-      return bits_and_or(w2 >> kTwo, 0x00030003u, high & 0x00040004u);
-    }
-    if constexpr (Bits == 5) {
-      const uint32_t high = kOne >= 4 ? one >> (kOne >= 4 ? kOne - 4 : 0) : one << (kOne >= 4 ? 0 : 4 - kOne);
-      return bits_and_or(w4 >> (4 * I), 0x000f000fu, high & 0x00100010u);
-    }
-    if constexpr (Bits == 6) {
-      const uint32_t high = kTwo >= 4 ? w2 >> (kTwo >= 4 ? kTwo - 4 : 0) : w2 << (kTwo >= 4 ? 0 : 4 - kTwo);
-      return bits_and_or(w4 >> (4 * I), 0x000f000fu, high & 0x00300030u);
-    }
+    if constexpr (Bits == 4) return moved<4 * I, At>(w4) & (0x000f000fu << At);
+    if constexpr (Bits == 2) return moved<kTwo, At>(w2) & (0x00030003u << At);
+    if constexpr (Bits == 3) return bits_and_or(moved<kTwo, At>(w2), 0x00030003u << At, moved<kOne, At + 2>(one) & (0x00010001u << (At + 2)));
+    if constexpr (Bits == 5) return bits_and_or(moved<4 * I, At>(w4), 0x000f000fu << At, moved<kOne, At + 4>(one) & (0x00010001u << (At + 4)));
+    if constexpr (Bits == 6) return bits_and_or(moved<4 * I, At>(w4), 0x000f000fu << At, moved<kTwo, At + 4>(w2) & (0x00030003u << (At + 4)));
     return 0;
   }
   // The same with fewer shifts: codes of rows 8 and up stay where they lie, kSecond times as large.
@@ -81,6 +82,8 @@ struct Half64<8> {
     const uint32_t word = (S & 1) == 0 ? (I < 2 ? w.x : w.y) : (I < 2 ? w.z : w.w);
     return __byte_perm(word, 0, (I & 1) == 0 ? 0x4140 : 0x4342);
   }
+  template <int S, int I, int At>
+  __device__ __forceinline__ uint32_t placed() const { return get<S, I>() << At; }
   template <int S, int I>
   __device__ __forceinline__ uint32_t fragment() const { return get<S, I>(); }
 };

@@ -141,6 +141,15 @@ __global__ void __launch_bounds__(256) sum_pieces(const PackedView w, const Line
   }
 }
 
+// A thread copies a piece of 8 values. K is a multiple of 8, rows are 16-byte aligned.
+__global__ void panels_kernel(const __half* rows, const int64_t ld, const int64_t K, const Activations out) {
+  dependency_release();
+  dependency_wait();
+  const int64_t column = 8 * (int64_t(blockIdx.x) * blockDim.x + threadIdx.x);
+  if (column >= K) return;
+  *reinterpret_cast<uint4*>(static_cast<__half*>(out.data) + activation_at(out, int(blockIdx.y), column)) = *reinterpret_cast<const uint4*>(rows + blockIdx.y * ld + column);
+}
+
 }  // namespace
 
 int multiprocessors() {
@@ -198,6 +207,21 @@ void packed_linear(const PackedView& weight, const LinearCall& call, cudaStream_
   if (call.m < 1 || call.m > kMaxTokens) refuse("tokens of a packed product out of range");
   if (call.norm.squares && call.m > 1) refuse("tokens of a product with a norm out of range");
   kernels_of(weight.layout).run(weight, call, stream);
+}
+
+bool multiplies_large(const PackedLayout& layout) { return has_wgmma() && kernels_of(layout).large; }
+
+void packed_linear_large(const PackedView& weight, const LinearCall& call, cudaStream_t stream) {
+  if (call.m < 1 || !multiplies_large(weight.layout) || call.norm.squares) refuse("no large product of these tokens and this weight");
+  kernels_of(weight.layout).large(weight, call, stream);
+}
+
+void to_panels(const void* rows, int64_t ld, int m, int64_t K, const Activations& out, cudaStream_t stream) {
+  constexpr int kRows = 32768;  // of a launch's grid; a multiple of 8, so that pieces are swizzled alike
+  for (int at = 0; at < m; at += kRows) {
+    const Activations to{static_cast<__half*>(out.data) + int64_t(at) * 64, 0, out.rows};
+    launch(panels_kernel, {dim3(unsigned((K / 8 + 255) / 256), unsigned(std::min(kRows, m - at))), dim3(256), 0, stream, true}, static_cast<const __half*>(rows) + at * ld, ld, K, to);
+  }
 }
 
 void unpack_weight(const PackedView& weight, int64_t first, int64_t rows, int64_t tile0, int64_t tile_stride, void* out, int64_t ld, cudaStream_t stream) {

@@ -10,6 +10,7 @@ struct FormatKernels {
   ScaleForm form;  // Half stands for None, Row, Half and HalfZero
   void (*run)(const PackedView&, const LinearCall&, cudaStream_t);
   void (*unpack)(const PackedView&, const UnpackCall&, cudaStream_t);
+  void (*large)(const PackedView&, const LinearCall&, cudaStream_t) = nullptr;
 };
 FormatKernels format_2(), format_2_super(), format_3(), format_3_super(), format_4(), format_4_super(), format_4_min(), format_5(), format_5_super(), format_5_min(), format_6_super(), format_8(),
     format_8_super(), format_16();

@@ -2,6 +2,6 @@
 
 namespace teeny::cuda {
 
-FormatKernels format_4_min() { return {4, ScaleForm::HalfMin, Format<4, int(ScaleForm::HalfMin)>::run, Format<4, int(ScaleForm::HalfMin)>::unpack}; }
+FormatKernels format_4_min() { return {4, ScaleForm::HalfMin, Format<4, int(ScaleForm::HalfMin)>::run, Format<4, int(ScaleForm::HalfMin)>::unpack, Format<4, int(ScaleForm::HalfMin)>::large}; }
 
 }  // namespace teeny::cuda

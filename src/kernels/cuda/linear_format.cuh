@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/linear.h"
+#include "kernels/cuda/linear_large.cuh"
 #include "kernels/cuda/linear_tile.cuh"
 #include "kernels/cuda/linear_unpack.cuh"
 #include "kernels/cuda/linear_wide.cuh"
@@ -26,6 +27,26 @@ class Format {
     } else {
       if (c.m <= 16) tile<2>(w, c, stream);
       else tile<kLarge ? 2 : kSuper ? 4 : 8>(w, c, stream);  // (99 KB on consumer devices)
+    }
+  }
+  static void large(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
+    const int bytes = LargeRings<Bits, Form>::bytes(w.layout.unit_bytes()), token_tiles = (c.m + kLargeTokens - 1) / kLargeTokens;
+    const int tiles = int((w.layout.tiles() / 8 + kLargeCluster - 1) / kLargeCluster) * token_tiles;
+    const auto run = [&]<int GS>() {
+      constexpr auto kernel = linear_large<Bits, Form, GS>;
+      allow<kernel>();
+      static const int most = resident_clusters(kernel, kLargeThreads, shared_limit(), kLargeCluster);
+      launch(kernel, {dim3(unsigned(std::min(most, tiles) * kLargeCluster)), dim3(kLargeThreads), size_t(bytes), stream, true, kLargeCluster}, w, c, tile_shape(w.layout), token_tiles);
+    };
+    const int steps = tile_shape(w.layout).group_steps;
+    if constexpr (kSuper) {
+      run.template operator()<UnitScales<Form>::kGroup / 16>();
+    } else if constexpr (Form != kPlainForm) {
+      run.template operator()<kSomeSteps>();
+    } else {
+      if (steps == 8) run.template operator()<8>();
+      else if (steps == 0) run.template operator()<0>();
+      else run.template operator()<kSomeSteps>();
     }
   }
   static void unpack(const PackedView& w, const UnpackCall& c, cudaStream_t stream) {
@@ -73,21 +94,25 @@ class Format {
   static void wide(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
     using Rings = WideRings<Bits, Form, N>;
     const int ring = Rings::kInputs * Rings::kInput + Rings::kWeights * 8 * w.layout.unit_bytes(), sums = N * (128 + 4) * 4, bytes = 1024 + std::max(ring, sums);
-    const auto run = [&]<int GS>() { blocks<linear_wide<Bits, Form, N, GS>>(w, c, N, kWideThreads, bytes, bytes * 2 <= shared_limit() && N <= 64 ? 2 : 1, 1.0f, stream); };
+    with_steps(w, [&]<int GS>() { blocks<linear_wide<Bits, Form, N, GS>>(w, c, N, kWideThreads, bytes, bytes * 2 <= shared_limit() && N <= 64 ? 2 : 1, 1.0f, stream); });
+  }
+  // Calls body<GS>() for the steps that this weight's groups have.
+  template <class F>
+  static void with_steps(const PackedView& w, F&& body) {
     const int steps = tile_shape(w.layout).group_steps;
     if constexpr (kSuper) {
-      run.template operator()<UnitScales<Form>::kGroup / 16>();
+      body.template operator()<UnitScales<Form>::kGroup / 16>();
     } else if constexpr (Bits == 16) {
-      run.template operator()<0>();
+      body.template operator()<0>();
     } else if constexpr (Form == int(ScaleForm::HalfMin)) {
-      if (steps == 2) run.template operator()<2>();
-      else run.template operator()<1>();
+      if (steps == 2) body.template operator()<2>();
+      else body.template operator()<1>();
     } else {
-      if (steps == 8) run.template operator()<8>();
-      else if (steps == 4) run.template operator()<4>();
-      else if (steps == 2) run.template operator()<2>();
-      else if (steps == 0) run.template operator()<0>();
-      else run.template operator()<1>();
+      if (steps == 8) body.template operator()<8>();
+      else if (steps == 4) body.template operator()<4>();
+      else if (steps == 2) body.template operator()<2>();
+      else if (steps == 0) body.template operator()<0>();
+      else body.template operator()<1>();
     }
   }
   template <int NT>

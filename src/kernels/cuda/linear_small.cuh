@@ -96,7 +96,7 @@ __device__ __forceinline__ void with_group_steps(int group_steps, F&& body) {
   }
 }
 
-__device__ __forceinline__ float silu(float x) { return x / (1.0f + __expf(-x)); }
+__device__ __forceinline__ float silu(float x) { return __fdividef(x, 1.0f + __expf(-x)); }
 __device__ __forceinline__ __half saturated_half(float x) { return __float2half_rn(fminf(fmaxf(x, -65504.0f), 65504.0f)); }
 
 // What a finished sum becomes. `row` counts the rows of the packed weight, `unit` is what codes (and inputs) were multiplied as.

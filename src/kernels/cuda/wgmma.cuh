@@ -25,6 +25,12 @@ __device__ __forceinline__ void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Pending) : "memory");
 #endif
 }
+// Sums are read after the wait ahead of this, not before it.
+template <int N>
+__device__ __forceinline__ void wgmma_settle(float (&d)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) asm volatile("" : "+f"(d[i])::"memory");
+}
 // Ordinary stores and copies to shared memory become visible to wgmma; before the barrier, in every thread that wrote.
 __device__ __forceinline__ void wgmma_see_writes() {
 #ifdef TEENY_WGMMA

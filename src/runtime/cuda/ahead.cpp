@@ -40,7 +40,7 @@ const Projection& AheadDecoder::projection(const GpuLayer& layer, Place place) {
 }
 
 bool AheadDecoder::takes(const Projection& p) {
-  return std::all_of(p.weights.begin(), p.weights.end(), [](const PackedWeight& w) { return w.act_bits == 16; });
+  return !p.multiplies_large() && std::all_of(p.weights.begin(), p.weights.end(), [](const PackedWeight& w) { return w.act_bits == 16; });
 }
 
 cudaStream_t AheadDecoder::raw_products() const { return raw(products_); }

@@ -21,7 +21,7 @@ class AheadDecoder {
   AheadDecoder& operator=(const AheadDecoder&) = delete;
 
   static const Projection& projection(const GpuLayer& layer, Place place);
-  static bool takes(const Projection& p);       // one f16 product serves it: no input is rounded to int8
+  static bool takes(const Projection& p);       // one f16 product serves it: no input is rounded to int8, no kernel decodes it by the way
   const c10::Stream& products() const { return products_; }
   cudaStream_t raw_products() const;            // for kernels
   void start();                                 // a pass over all layers; products() is current

@@ -49,6 +49,10 @@ void keep_on_host(GpuLayer& layer) {
 
 }  // namespace
 
+bool Projection::multiplies_large() const {
+  return std::all_of(weights.begin(), weights.end(), [](const PackedWeight& w) { return w.act_bits == 16 && w.storage.is_cuda() && cuda::multiplies_large(w.layout); });
+}
+
 int64_t held_layers(const std::string& text, int64_t layers) {
   if (text == "all" || text == "auto") return layers;
   int64_t count = 0;

@@ -15,6 +15,7 @@ struct Projection {
   std::vector<PackedWeight> weights;
   int64_t N = 0, K = 0;               // rows of all together
   bool pair = false;                  // gate and up, interleaved: the product may end in silu(gate) * up
+  bool multiplies_large() const;      // products of many tokens take its weights as they are packed
 };
 
 struct GpuLayer {
@@ -46,7 +47,7 @@ GpuModel load_gpu_model(const TensorSource& source, at::Device device, const std
 int64_t held_layers(const std::string& gpu_layers, int64_t layers);
 // What the device must have left beside the weights: cache of 8192 tokens, workspace of a prefill, logits.
 uint64_t working_bytes(const ModelSpec& spec);
-// What a prefill holds of them: a layer's weights in f16 (ahead.h).
+// What a prefill holds of them at most: a layer's weights in f16 (ahead.h).
 uint64_t decoded_bytes(const ModelSpec& spec);
 
 // Keys and values of slots of `capacity` tokens each, f16: (slots * capacity, kv_heads * D) a layer.

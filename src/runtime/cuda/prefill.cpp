@@ -63,6 +63,8 @@ Tensor joined_bias(const Projection& p) {
   return any ? at::cat(all) : Tensor();
 }
 
+const float* bias_of(const PackedWeight& w) { return w.bias.defined() ? w.bias.const_data_ptr<float>() : nullptr; }
+
 Tensor to_device(const std::vector<int32_t>& v, at::Device device) { return at::tensor(v, at::kInt).to(device); }
 
 }  // namespace
@@ -126,8 +128,50 @@ Tensor Prefill::multiply(size_t layer, Place place, const Tensor& x) {
   return out;
 }
 
-void Prefill::add_product(size_t layer, Place place, const Tensor& x, Tensor& h) {
+ProductInput Prefill::input(const Projection& p, int64_t T) const {
+  const auto halves = at::TensorOptions().dtype(at::kHalf).device(model_.device);
+  if (!p.multiplies_large()) {
+    const Tensor rows = at::empty({T, p.K}, halves);
+    return {rows, {rows.data_ptr(), p.K, 0}};
+  }
+  const int panel_rows = cuda::large_panel_rows(int(T));
+  int64_t columns = p.K;
+  for (const auto& w : p.weights) columns = std::max(columns, w.layout.padded_columns());
+  const Tensor panels = columns == p.K ? at::empty({columns * panel_rows}, halves) : at::zeros({columns * panel_rows}, halves);
+  return {panels, {panels.data_ptr(), 0, panel_rows}};
+}
+
+ProductInput Prefill::norm_input(const Projection& p, const Tensor& h, const Tensor& weight) const {
+  ProductInput x = input(p, h.size(0));
+  cuda::rms_norm(h.const_data_ptr<float>(), weight.const_data_ptr<float>(), float(model_.spec.rms_eps), h.size(0), h.size(1), x.view, current_stream(model_.device));
+  return x;
+}
+
+ProductInput Prefill::attention_input(const Projection& p, const Tensor& attended) const {
+  if (!p.multiplies_large()) return {attended, {attended.data_ptr(), attended.size(1), 0}};
+  ProductInput x = input(p, attended.size(0));
+  cuda::to_panels(attended.const_data_ptr(), attended.stride(0), int(attended.size(0)), p.K, x.view, current_stream(model_.device));
+  return x;
+}
+
+// (T, N) f16 with its bias, weights one after another.
+Tensor Prefill::large_product(const Projection& p, const ProductInput& x, int64_t T) const {
+  const Tensor out = at::empty({T, p.N}, x.data.options());
+  int64_t column = 0;
+  for (const auto& w : p.weights) {
+    cuda::packed_linear_large(w.view(), {x.view, int(T), bias_of(w), cuda::Store::Half, nullptr, 0, {out.mutable_data_ptr<at::Half>() + column, p.N, 0}, nullptr}, current_stream(model_.device));
+    column += w.layout.N;
+  }
+  return out;
+}
+
+void Prefill::add_product(size_t layer, Place place, const ProductInput& input, Tensor& h) {
   const Projection& p = AheadDecoder::projection(model_.layers[layer], place);
+  if (p.multiplies_large()) {
+    const auto& w = p.weights[0];
+    return cuda::packed_linear_large(w.view(), {input.view, int(h.size(0)), bias_of(w), cuda::Store::Residual, h.mutable_data_ptr<float>(), h.size(1), {}, nullptr}, current_stream(model_.device));
+  }
+  const Tensor& x = input.data;
   if (!AheadDecoder::takes(p)) {
     if (p.weights.size() != 1 || !multiply_int8(p.weights[0], x, h, true)) h.add_(multiply_rounded(p, x, at::kFloat));
     return;
@@ -138,17 +182,34 @@ void Prefill::add_product(size_t layer, Place place, const Tensor& x, Tensor& h)
 }
 
 // q, k and v as the rotary positions read them: the product, and what they add to it.
-std::pair<Tensor, Tensor> Prefill::qkv(size_t layer, const Tensor& x) {
+std::pair<Tensor, Tensor> Prefill::qkv(size_t layer, const ProductInput& input, int64_t T) {
   const Projection& p = model_.layers[layer].qkv;
+  const Tensor& x = input.data;
+  if (p.multiplies_large()) return {large_product(p, input, T), Tensor()};
   if (!AheadDecoder::takes(p)) return {multiply_rounded(p, x, at::kHalf), Tensor()};
   return {multiply(layer, Place::Qkv, x), joined_bias(p)};
 }
 
+// In the order of its parts, one after another.
 Tensor Prefill::gate_up(size_t layer, const Tensor& x) {
   const Projection& p = model_.layers[layer].gate_up;
   if (!AheadDecoder::takes(p)) return multiply_rounded(p, x, at::kHalf);
   Tensor out = multiply(layer, Place::GateUp, x);
   if (const Tensor bias = joined_bias(p); bias.defined()) out.add_(bias);
+  return out;
+}
+
+ProductInput Prefill::activated(size_t layer, const ProductInput& x, int64_t T) {
+  const auto& of = model_.layers[layer];
+  const auto stream = current_stream(model_.device);
+  ProductInput out = input(of.down, T);
+  if (of.gate_up.multiplies_large() && of.gate_up.pair) {
+    const auto& w = of.gate_up.weights[0];
+    cuda::packed_linear_large(w.view(), {x.view, int(T), bias_of(w), cuda::Store::SiluPair, nullptr, 0, out.view, nullptr}, stream);
+    return out;
+  }
+  const Tensor both = of.gate_up.multiplies_large() ? large_product(of.gate_up, x, T) : gate_up(layer, x.data);
+  cuda::silu_multiply(both.data_ptr(), false, both.size(1), T, model_.spec.intermediate, out.view, stream);
   return out;
 }
 
@@ -169,7 +230,7 @@ Tensor Prefill::hidden(const std::vector<PrefillPiece>& pieces, const GpuCache* 
   const auto halves = at::TensorOptions().dtype(at::kHalf).device(model_.device);
   Tensor h = at::empty({T, spec.hidden}, halves.dtype(at::kFloat));
   Tensor attended = pieces.size() == 1 ? Tensor() : at::empty({T, spec.heads * D}, halves);
-  const Tensor q = at::empty({T, spec.heads * D}, halves), activated = at::empty({T, spec.intermediate}, halves);
+  const Tensor q = at::empty({T, spec.heads * D}, halves);
   Tensor own_k, own_v;
   if (!cache) own_k = at::empty({T, width}, halves), own_v = at::empty({T, width}, halves);
   const auto table = model_.embedding_table().view();
@@ -177,7 +238,7 @@ Tensor Prefill::hidden(const std::vector<PrefillPiece>& pieces, const GpuCache* 
     cuda::embed(&table, nullptr, token.const_data_ptr<int32_t>() + at, std::min<int64_t>(32768, T - at), spec.hidden, h.mutable_data_ptr<float>() + at * spec.hidden, stream);
   for (size_t i = 0; i < model_.layers.size(); ++i) {
     const auto& layer = model_.layers[i];
-    const auto [heads_in, bias] = qkv(i, norm(model_, h, layer.attn_norm));
+    const auto [heads_in, bias] = qkv(i, norm_input(layer.qkv, h, layer.attn_norm), T);
     const cuda::Cache store = cache ? cache->layer(i) : cuda::Cache{own_k.data_ptr(), own_v.data_ptr(), T};
     cuda::rope_and_cache(model_.head_shape(layer, rope), heads_in.data_ptr(), heads_in.size(1), bias.defined() ? bias.const_data_ptr<float>() : nullptr, position.const_data_ptr<int32_t>(), row.const_data_ptr<int32_t>(), T, store, q.data_ptr(), stream);
     const Tensor &k = cache ? cache->k[i] : own_k, &v = cache ? cache->v[i] : own_v;
@@ -195,10 +256,8 @@ Tensor Prefill::hidden(const std::vector<PrefillPiece>& pieces, const GpuCache* 
       else attended.narrow(0, first, L).copy_(rows);
       first += L;
     }
-    add_product(i, Place::O, attended, h);
-    const Tensor both = gate_up(i, norm(model_, h, layer.mlp_norm));
-    cuda::silu_multiply(both.data_ptr(), false, both.size(1), T, spec.intermediate, {activated.data_ptr(), spec.intermediate, 0}, stream);
-    add_product(i, Place::Down, activated, h);
+    add_product(i, Place::O, attention_input(layer.o, attended), h);
+    add_product(i, Place::Down, activated(i, norm_input(layer.gate_up, h, layer.mlp_norm), T), h);
   }
   return h;
 }

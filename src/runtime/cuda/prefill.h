@@ -1,5 +1,5 @@
-// Many tokens at once: weights decoded to f16 beside the products (ahead.h), libtorch's products and attention between our
-// kernels.
+// Many tokens at once. Products decode weights in registers where there is such a kernel (cuda::multiplies_large); else weights
+// are decoded to f16 beside libtorch's products (ahead.h). Attention is libtorch's.
 #pragma once
 #include <span>
 
@@ -13,6 +13,12 @@ struct PrefillPiece {
   int64_t slot = 0, start = 0;
 };
 
+// f16 inputs of a product: rows (T, K), or panels (cuda::Activations).
+struct ProductInput {
+  Tensor data;
+  cuda::Activations view;
+};
+
 class Prefill {
  public:
   explicit Prefill(const GpuModel& model) : model_(model), ahead_(model) {}
@@ -23,9 +29,14 @@ class Prefill {
 
  private:
   Tensor hidden(const std::vector<PrefillPiece>& pieces, const GpuCache* cache, const Rope& rope);  // (T, H) f32 before the last norm
-  std::pair<Tensor, Tensor> qkv(size_t layer, const Tensor& x);   // (T, N) f16, and the bias that is not yet in it: (N) f32 or undefined
+  ProductInput input(const Projection& p, int64_t T) const;        // not filled
+  ProductInput norm_input(const Projection& p, const Tensor& h, const Tensor& weight) const;
+  ProductInput attention_input(const Projection& p, const Tensor& attended) const;
+  std::pair<Tensor, Tensor> qkv(size_t layer, const ProductInput& x, int64_t T);   // (T, N) f16, and the bias that is not yet in it: (N) f32 or undefined
+  ProductInput activated(size_t layer, const ProductInput& x, int64_t T);        // silu(gate) * up
   Tensor gate_up(size_t layer, const Tensor& x);                  // (T, 2 I) f16
-  void add_product(size_t layer, Place place, const Tensor& x, Tensor& h);  // (T, K) f16; h (T, N) f32 grows by the product
+  void add_product(size_t layer, Place place, const ProductInput& x, Tensor& h);  // h (T, N) f32 grows by the product
+  Tensor large_product(const Projection& p, const ProductInput& x, int64_t T) const;
   Tensor multiply(size_t layer, Place place, const Tensor& x);
   Tensor multiply_rounded(const Projection& p, const Tensor& x, at::ScalarType out);
   // W8A8 through the int8 matrix units; false: this product has no such form, and nothing was done.

@@ -158,6 +158,7 @@ PackedWeight pack_weights(std::vector<PreparedWeight> weights, bool interleave) 
   const auto device = weights[0].codes.defined() ? weights[0].codes.device() : weights[0].values.device();
   out.storage = at::zeros({int64_t(out.layout.bytes())}, at::TensorOptions().dtype(at::kByte).device(device));
   int64_t tile = 0;
+  float largest_scale = 0;
   for (size_t i = 0; i < weights.size(); ++i) {
     auto& w = weights[i];
     cuda::CodeSource source;
@@ -167,17 +168,20 @@ PackedWeight pack_weights(std::vector<PreparedWeight> weights, bool interleave) 
     source.groups = w.scale.defined() ? w.scale.size(1) : 0, source.source_group = w.source_group;
     source.d = static_cast<const uint16_t*>(pointer(w.d)), source.dmin = static_cast<const uint16_t*>(pointer(w.dmin));
     source.sc = static_cast<const int8_t*>(pointer(w.sc)), source.mn = static_cast<const int8_t*>(pointer(w.mn)), source.source_subs = w.source_subs;
+    if (out.layout.super()) largest_scale = std::max(largest_scale, w.d.abs().max().item<float>() * w.sc.to(at::kFloat).abs().max().item<float>());
+    else if (w.scale.defined() && out.layout.form != cuda::ScaleForm::Row) largest_scale = std::max(largest_scale, w.scale.abs().max().item<float>());
     const PackedWeight::Part part{interleave ? int64_t(i) : tile, interleave ? int64_t(weights.size()) : 1, w.layout.N};
     cuda::pack_weight(w.layout, source, out.storage.mutable_data_ptr<uint8_t>(), part.tile0, part.tile_stride, nullptr);
     out.parts.push_back(part);
     tile += w.layout.N / 16;
     w = {};  // its codes go back before the next weight needs room
   }
+  out.unit = cuda::large_unit(out.layout.bits, largest_scale);
   return out;
 }
 
 cuda::PackedView PackedWeight::view() const {
-  return {layout, storage.const_data_ptr<uint8_t>(), row_scale.defined() ? row_scale.const_data_ptr<float>() : nullptr, factor};
+  return {layout, storage.const_data_ptr<uint8_t>(), row_scale.defined() ? row_scale.const_data_ptr<float>() : nullptr, factor, unit};
 }
 
 uint64_t PackedWeight::bytes() const { return uint64_t(storage.nbytes()) + (row_scale.defined() ? uint64_t(row_scale.nbytes()) : 0); }

@@ -30,7 +30,7 @@ struct PackedWeight {
     int64_t tile0 = 0, tile_stride = 1, rows = 0;
   };
   cuda::PackedLayout layout;
-  float factor = 1;
+  float factor = 1, unit = 1;         // cuda::PackedView
   Tensor storage, row_scale, bias;    // uint8; (N) f32; (N) f32 or undefined
   std::vector<Part> parts;
   int act_bits = 16;

@@ -27,7 +27,8 @@ struct Sample {
   PackedLayout layout;
   std::vector<double> value, magnitude;  // (N, K); magnitude: |scale q| + |scale zero| or |min|, what rounding errors scale with
   cuda::Buffer packed, row_scale;
-  cuda::PackedView view() const { return {layout, packed.data<uint8_t>(), row_scale.data<float>(), 1}; }
+  float largest_scale = 0;
+  cuda::PackedView view() const { return {layout, packed.data<uint8_t>(), row_scale.data<float>(), 1, cuda::large_unit(layout.bits, largest_scale)}; }
 };
 
 Sample make_sample(PackedLayout l, uint64_t seed) {
@@ -78,6 +79,8 @@ Sample make_sample(PackedLayout l, uint64_t seed) {
   } else if (l.form == ScaleForm::HalfMin) {
     for (auto& z : zero) z = 0;
   }
+  if (l.form != ScaleForm::Row)
+    for (const float x : scale) out.largest_scale = std::max(out.largest_scale, std::abs(x));
   for (size_t n = 0; n < N; ++n)
     for (size_t k = 0; k < K; ++k) {
       const size_t g = n * G + k / group;
@@ -127,10 +130,10 @@ struct Inputs {
   int panel_rows = 0;
   cuda::Activations get() const { return {panels.data(), 0, panel_rows}; }
 };
-Inputs make_inputs(int m, const PackedLayout& l, uint64_t seed) {
+Inputs make_inputs(int m, const PackedLayout& l, uint64_t seed, bool large = false) {
   std::mt19937_64 random(seed);
   Inputs out;
-  out.panel_rows = cuda::panel_rows(m);
+  out.panel_rows = large ? cuda::large_panel_rows(m) : cuda::panel_rows(m);
   out.rows.resize(size_t(m) * size_t(l.K));
   for (auto& x : out.rows) x = float_to_half(float(double(random() >> 11) * 0x1p-52 - 1));
   std::vector<uint16_t> panels(size_t(l.padded_columns()) * size_t(out.panel_rows));
@@ -185,6 +188,59 @@ TEST_F(PackedLinear, ProductsEqualPlainSums) {
   }
 }
 
+// Sum and magnitude of one output.
+std::pair<double, double> plain_sum(const Sample& sample, const Inputs& inputs, size_t token, size_t row, double start) {
+  const size_t K = size_t(sample.layout.K);
+  double sum = start, magnitude = std::abs(start);
+  for (size_t k = 0; k < K; ++k) {
+    const double input = half_to_float(inputs.rows[token * K + k]);
+    sum += sample.value[row * K + k] * input;
+    magnitude += sample.magnitude[row * K + k] * std::abs(input);
+  }
+  return {sum, magnitude};
+}
+
+TEST_F(PackedLinear, LargeProductsEqualPlainSums) {
+  auto all = layouts();
+  all.push_back({4, 128, ScaleForm::Half, 8, 4300, 256});  // more tiles than clusters
+  all.push_back({4, 128, ScaleForm::HalfZero, 0, 520, 1152});
+  int ran = 0;
+  for (const auto& l : all) {
+    if (!cuda::multiplies_large(l)) continue;
+    ++ran;
+    const Sample sample = make_sample(l, 7);
+    const size_t N = size_t(l.N);
+    std::vector<float> bias(N);
+    for (size_t n = 0; n < N; ++n) bias[n] = float(n) * 0.01f;
+    const auto bias_d = on_device(bias);
+    for (const int m : {1, 130, 700}) {
+      const auto inputs = make_inputs(m, l, uint64_t(m), true);
+      for (const auto store : {cuda::Store::Float, cuda::Store::Residual, cuda::Store::Half}) {
+        std::vector<float> y(size_t(m) * N, 0.5f);
+        auto y_d = on_device(y);
+        cuda::Buffer halves(y.size() * 2);
+        cuda::packed_linear_large(sample.view(), {inputs.get(), m, bias_d.data<float>(), store, y_d.data<float>(), l.N, {halves.data(), l.N, 0}, nullptr}, nullptr);
+        y_d.download(y.data(), y.size() * 4);
+        if (store == cuda::Store::Half) {
+          std::vector<uint16_t> got(y.size());
+          halves.download(got.data(), got.size() * 2);
+          for (size_t i = 0; i < y.size(); ++i) y[i] = half_to_float(got[i]);
+        }
+        double worst = 0;
+        for (size_t t = 0; t < size_t(m); t += t % 3 == 0 && N * size_t(l.K) > 500000 ? 41 : 1)
+          for (size_t n = 0; n < N; ++n) {
+            const auto [sum, magnitude] = plain_sum(sample, inputs, t, n, bias[n] + (store == cuda::Store::Residual ? 0.5 : 0));
+            const double error = std::abs(double(y[t * N + n]) - sum) / magnitude;
+            worst = std::isnan(error) ? 1e9 : std::max(worst, error);
+          }
+        const bool exact = l.form == ScaleForm::Row || (l.group == 128 && (l.form == ScaleForm::Half || l.form == ScaleForm::HalfZero));
+        EXPECT_LT(worst, exact && store != cuda::Store::Half ? 2e-6 : 5e-4) << name_of(l) << ", " << m << " tokens, store " << int(store);
+      }
+    }
+  }
+  if (ran == 0) GTEST_SKIP() << "no kernel of large products here";
+}
+
 TEST_F(PackedLinear, DecodedRowsAreTheValues) {
   for (const auto& l : layouts()) {
     const Sample sample = make_sample(l, 9);
@@ -225,12 +281,15 @@ TEST_F(PackedLinear, GateAndUpBecomeOneActivation) {
     cuda::pack_weight(half_layout, source, packed.data<uint8_t>(), which, 2, nullptr);
     cuda::synchronize();
   }
-  for (const int m : {1, 12, 40, 64, 130, 200}) {
-    const auto inputs = make_inputs(m, half_layout, 5);
-    const int rows = cuda::panel_rows(m);
+  for (const auto& [m, large] : {std::pair{1, false}, {12, false}, {40, false}, {64, false}, {130, false}, {200, false}, {3, true}, {130, true}, {300, true}}) {
+    if (large && !cuda::multiplies_large(both)) continue;
+    const auto inputs = make_inputs(m, half_layout, 5, large);
+    const int rows = inputs.panel_rows;
     cuda::Buffer out(cuda::Activations::panel_bytes(128, rows)), partial(size_t(16) * size_t(m) * 160 * 4);
-    cuda::LinearCall call{inputs.get(), m, nullptr, cuda::Store::SiluPair, nullptr, 0, {out.data(), 0, rows}, partial.data<float>()};
-    cuda::packed_linear({both, packed.data<uint8_t>(), nullptr, 1}, call, nullptr);
+    const cuda::LinearCall call{inputs.get(), m, nullptr, cuda::Store::SiluPair, nullptr, 0, {out.data(), 0, rows}, large ? nullptr : partial.data<float>()};
+    const cuda::PackedView view{both, packed.data<uint8_t>(), nullptr, 1};
+    if (large) cuda::packed_linear_large(view, call, nullptr);
+    else cuda::packed_linear(view, call, nullptr);
     std::vector<uint16_t> got(out.bytes() / 2);
     out.download(got.data(), got.size() * 2);
     for (int t = 0; t < m; ++t)
