@@ -56,6 +56,7 @@ wait
 bench() { local name=$1; shift; "$teeny" bench --device cuda:0 --no-progress --json "$records/bench-$name.json" --model "$@" >"$records/bench-$name.log" 2>&1 || tail -3 "$records/bench-$name.log"; }
 if wanted w4; then
   bench w4-prefill "$scratch/w4" --prompt 2048 --generate 1 --repetitions 5
+  bench w4-prefill_128 "$scratch/w4" --prompt 128 --generate 1 --repetitions 5
   bench w4-decode "$scratch/w4" --prompt 64 --generate 128 --depth 0,2048
   bench w4-batch "$scratch/w4" --prompt 64 --generate 128 --batch 16,64 --repetitions 3
   bench w4-humaneval "$scratch/w4" --prompt 150 --generate 256 --batch 164 --repetitions 1
@@ -64,7 +65,10 @@ if wanted q4_k_m; then
   bench q4_k_m-decode "$scratch/q4.gguf" --prompt 64 --generate 128 --depth 0,2048
   bench q4_k_m-prefill "$scratch/q4.gguf" --prompt 2048 --generate 1 --repetitions 5
 fi
-if wanted int8; then bench int8-decode "$scratch/int8" --prompt 64 --generate 128; fi
+if wanted int8; then
+  bench int8-decode "$scratch/int8" --prompt 64 --generate 128
+  bench int8-prefill "$scratch/int8" --prompt 2048 --generate 1 --repetitions 5
+fi
 if wanted f16; then bench f16-decode "$scratch/f16" --prompt 64 --generate 128 --repetitions 3; fi
 if wanted 7b; then bench w4_7b-decode "$scratch/w4-7b" --prompt 64 --generate 128; fi
 rm -rf "$scratch"/{w4,q4.gguf,int8,f16,w4-7b}

@@ -44,7 +44,7 @@ PY
 done
 
 wanted time || exit $failed
-python3 scripts/make_random_model.py "$work/model" --hidden 5120 --layers "$layers" --heads 40 --kv-heads 8 --ffn 13824 --vocab 152064 --untied
+[ -e "$work/model" ] || python3 scripts/make_random_model.py "$work/model" --hidden 5120 --layers "$layers" --heads 40 --kv-heads 8 --ffn 13824 --vocab 152064 --untied
 for i in 1 2 3; do cat $demo/calibration.txt $demo/eval.txt; done >"$work/calibration.txt"
 measure() {  # name, options
   local name=$1 start end

@@ -13,7 +13,8 @@ BARS = {  # file, case, depth, batch -> name, unit, first target, goal
     ("int8-decode", "decode", 0, 1): ("int8 decode", "tok/s", 200, 250), ("f16-decode", "decode", 0, 1): ("F16 decode", "tok/s", 120, 147),
     ("w4-batch", "decode", 0, 16): ("W4 batch 16", "tok/s", 3000, 6000), ("w4-batch", "decode", 0, 64): ("W4 batch 64", "tok/s", 7000, 13000),
     ("w4-humaneval", "response", 0, 164): ("164 prompts of 150 + 256 new", "s", 6, 3.5), ("w4-prefill", "prefill", 0, 1): ("W4 prefill 2048", "tok/s", 22000, 26000),
-    ("q4_k_m-prefill", "prefill", 0, 1): ("Q4_K_M prefill 2048", "tok/s", 22000, 26000), ("w4_7b-decode", "decode", 0, 1): ("W4 g128 decode, 7B shapes", "tok/s", None, None)}
+    ("q4_k_m-prefill", "prefill", 0, 1): ("Q4_K_M prefill 2048", "tok/s", 22000, 26000), ("w4-prefill_128", "prefill", 0, 1): ("W4 prefill 128", "tok/s", None, None), ("int8-prefill", "prefill", 0, 1): ("int8 prefill 2048", "tok/s", None, None),
+    ("w4_7b-decode", "decode", 0, 1): ("W4 g128 decode, 7B shapes", "tok/s", None, None)}
 rows, machine, device = [], {}, ""
 for path in sorted(glob.glob(records + "/bench-*.json")):
     record = json.load(open(path)); stem = os.path.basename(path)[6:-5]; machine = record["machine"]
