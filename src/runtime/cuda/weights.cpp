@@ -63,6 +63,7 @@ bool take_super(PreparedWeight& out, const Grid& grid, at::Device device) {
   out.sc = on(*sc, device);
   if (mn) out.dmin = on(*grid_part(grid, "m"), device), out.mn = on(*mn, device);
   out.source_subs = int(256 / grid.group);
+  out.largest_scale = grid.scale.abs().max().item<float>();
   return true;
 }
 
@@ -76,6 +77,7 @@ bool take_affine(PreparedWeight& out, const Grid& grid, int64_t K, at::Device de
   if (grid.min.defined()) {
     l.form = cuda::ScaleForm::HalfMin, l.zero = 0;
     out.min = on(grid.min.to(at::kFloat), device);
+    out.largest_scale = out.scale.abs().max().item<float>();
     return (l.bits == 4 || l.bits == 5) && (grid.group == 32 || grid.group == 16);
   }
   bool constant = true;
@@ -92,7 +94,7 @@ bool take_affine(PreparedWeight& out, const Grid& grid, int64_t K, at::Device de
     return true;
   }
   l.form = constant ? cuda::ScaleForm::Half : cuda::ScaleForm::HalfZero;
-  if (packs) fit_scales(out);
+  if (packs) fit_scales(out), out.largest_scale = out.scale.abs().max().item<float>();
   return packs;
 }
 
@@ -168,8 +170,7 @@ PackedWeight pack_weights(std::vector<PreparedWeight> weights, bool interleave) 
     source.groups = w.scale.defined() ? w.scale.size(1) : 0, source.source_group = w.source_group;
     source.d = static_cast<const uint16_t*>(pointer(w.d)), source.dmin = static_cast<const uint16_t*>(pointer(w.dmin));
     source.sc = static_cast<const int8_t*>(pointer(w.sc)), source.mn = static_cast<const int8_t*>(pointer(w.mn)), source.source_subs = w.source_subs;
-    if (out.layout.super()) largest_scale = std::max(largest_scale, w.d.abs().max().item<float>() * w.sc.to(at::kFloat).abs().max().item<float>());
-    else if (w.scale.defined() && out.layout.form != cuda::ScaleForm::Row) largest_scale = std::max(largest_scale, w.scale.abs().max().item<float>());
+    largest_scale = std::max(largest_scale, w.largest_scale);
     const PackedWeight::Part part{interleave ? int64_t(i) : tile, interleave ? int64_t(weights.size()) : 1, w.layout.N};
     cuda::pack_weight(w.layout, source, out.storage.mutable_data_ptr<uint8_t>(), part.tile0, part.tile_stride, nullptr);
     out.parts.push_back(part);

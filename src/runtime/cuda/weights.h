@@ -15,6 +15,7 @@ struct PreparedWeight {
   Tensor codes, values, scale, zero, min, d, dmin, sc, mn, row_scale, bias;
   int64_t source_group = 0;
   int source_subs = 0;
+  float largest_scale = 0;            // of a group, without its sign; 0 where groups have none
   bool decoded = false;               // an encoding without a packed form: held as f16
   int act_bits = 16;                  // 8: the input is rounded to int8 first
   Tensor input_scale, input_zero;     // (1) f32 with static activations

@@ -203,6 +203,7 @@ std::pair<double, double> plain_sum(const Sample& sample, const Inputs& inputs, 
 TEST_F(PackedLinear, LargeProductsEqualPlainSums) {
   auto all = layouts();
   all.push_back({4, 128, ScaleForm::Half, 8, 4300, 256});  // more tiles than clusters
+  all.push_back({4, 32, ScaleForm::Super6, 0, 4300, 512});
   all.push_back({4, 128, ScaleForm::HalfZero, 0, 520, 1152});
   int ran = 0;
   for (const auto& l : all) {

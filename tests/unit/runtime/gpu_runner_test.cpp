@@ -26,8 +26,23 @@ class GpuEngine : public ::testing::Test {
   at::Device device = at::kCPU;
 };
 
+// 150 tokens by a large product against the decoded weight (N, K); false: there is no such product.
+bool large_product_agrees(const PackedWeight& weight, const Tensor& decoded, const std::string& name) {
+  if (!cuda::multiplies_large(weight.layout)) return false;
+  const int64_t N = decoded.size(0), K = decoded.size(1), m = 150, rows = cuda::large_panel_rows(int(m));
+  const auto halves = at::TensorOptions().dtype(at::kHalf).device(weight.storage.device());
+  const Tensor x = at::randn({m, K}).to(at::kHalf), on_device = x.to(halves.device()), y = at::empty({m, N}, halves.dtype(at::kFloat));
+  const Tensor panels = at::zeros({weight.layout.padded_columns() * rows}, halves);
+  const cuda::Activations in{panels.data_ptr(), 0, int(rows)};
+  cuda::to_panels(on_device.const_data_ptr(), K, int(m), K, in, nullptr);
+  cuda::packed_linear_large(weight.view(), {in, int(m), nullptr, cuda::Store::Float, y.mutable_data_ptr<float>(), N, {}, nullptr}, nullptr);
+  const Tensor want = at::mm(x.to(at::kDouble), decoded.to(at::kDouble).t()), scale = at::mm(x.to(at::kDouble).abs(), decoded.to(at::kDouble).abs().t());
+  EXPECT_LT((y.cpu().to(at::kDouble) - want).abs().max().item<double>() / scale.max().item<double>(), 5e-4) << name;
+  return true;
+}
+
 TEST_F(GpuEngine, EveryEncodingIsHeldAsItDecodes) {
-  int packed = 0;
+  int packed = 0, large = 0;
   at::manual_seed(5);
   for (const auto& spec : conformance_specs()) {
     if (spec.kind == EncodingKind::Plain && spec.dtype == DType::F32) continue;
@@ -53,8 +68,31 @@ TEST_F(GpuEngine, EveryEncodingIsHeldAsItDecodes) {
     const Tensor want = at::mm(x.to(at::kDouble), (decoded ? expected.to(at::kHalf) : expected).to(at::kDouble).t());
     const double scale = at::mm(x.to(at::kDouble).abs(), expected.to(at::kDouble).abs().t()).max().item<double>();
     EXPECT_LT((y.cpu().to(at::kDouble) - want).abs().max().item<double>() / scale, 1e-4) << spec.name();
+    large += large_product_agrees(weight, decoded ? expected.to(at::kHalf) : expected, spec.name());
   }
   EXPECT_GT(packed, 60);
+  if (cuda::multiplies_large({})) {
+    EXPECT_GT(large, packed / 2);
+  }
+}
+
+// What large products need of a weight is found without a GPU.
+TEST(GpuWeights, TheLargestScaleIsFound) {
+  int found = 0;
+  at::manual_seed(6);
+  for (const auto& spec : conformance_specs()) {
+    if (spec.kind == EncodingKind::Plain) continue;
+    const auto encoding = make_encoding(spec);
+    const Quantized q = encoding->quantize(at::randn({32, 512}) * 0.05, {});
+    const QuantTensor stored = encoding->pack(q.levels, q.grid);
+    const PreparedWeight prepared = prepare_weight(stored, spec.name(), 32, 512, at::kCPU);
+    if (prepared.decoded || prepared.layout.form == cuda::ScaleForm::Row) continue;
+    ++found;
+    const float steps = float(1 << prepared.layout.bits), range = encoding->decode(stored).abs().max().item<float>() / prepared.factor;
+    EXPECT_LE(prepared.largest_scale, range) << spec.name();
+    EXPECT_GE(prepared.largest_scale * steps, 0.9f * range) << spec.name();
+  }
+  EXPECT_GT(found, 40);
 }
 
 TEST_F(GpuEngine, LogitsAreTheOracles) {
