@@ -40,6 +40,13 @@ void launch(void (*kernel)(P...), const LaunchShape& shape, A&&... arguments) {
   TEENY_CUDA(cudaLaunchKernelEx(&config, kernel, P(arguments)...));
 }
 
+// Tokens, a row of a grid each, as many as a grid takes: launch_rows(first, count). `first` is a multiple of 8.
+template <class F>
+void in_grids(int64_t tokens, F&& launch_rows) {
+  constexpr int64_t kMost = 32768;
+  for (int64_t first = 0; first < tokens; first += kMost) launch_rows(first, tokens - first < kMost ? tokens - first : kMost);
+}
+
 // Once per kernel that takes more than 48 KB of dynamic shared memory.
 template <class... P>
 void allow_shared(void (*kernel)(P...), size_t bytes) {

@@ -103,6 +103,8 @@ struct Activations {
   void* data = nullptr;
   int64_t ld = 0;
   int rows = 0;
+  // Those of a later token; `token` is a multiple of 8.
+  Activations from(int64_t token) const { return {static_cast<char*>(data) + token * (rows > 0 ? 64 : ld) * 2, ld, rows}; }
   static constexpr size_t panel_bytes(int64_t padded_columns, int rows) { return size_t(padded_columns) * size_t(rows) * 2; }
 };
 // Rows that panels for m tokens have: whole token tiles of the kernel that multiplies them.

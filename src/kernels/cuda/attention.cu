@@ -360,15 +360,17 @@ void rope_and_cache(const HeadShape& shape, const void* qkv, int64_t ld, const f
                     cudaStream_t stream) {
   const int64_t columns = shape.D / 32 == 3 ? 1 : shape.D / 32;  // what a lane reads at once
   if (ld % columns != 0) refuse("rows of qkv lie at odd places");
-  const RopeCall call{shape, static_cast<const __half*>(qkv), ld, bias, position, row, cache, static_cast<__half*>(q)};
-  const LaunchShape launched{dim3(unsigned((shape.heads + 2 * shape.kv + 7) / 8), unsigned(T)), dim3(256), 0, stream, false};
-  switch (shape.D) {
-    case 64: return launch(rope_kernel<2>, launched, call);
-    case 96: return launch(rope_kernel<3>, launched, call);
-    case 128: return launch(rope_kernel<4>, launched, call);
-    case 256: return launch(rope_kernel<8>, launched, call);
-    default: refuse("no kernel of rotary positions for this head dimension");
-  }
+  in_grids(T, [&](int64_t first, int64_t count) {
+    const RopeCall call{shape, static_cast<const __half*>(qkv) + first * ld, ld, bias, position + first, row + first, cache, static_cast<__half*>(q) + first * shape.heads * shape.D};
+    const LaunchShape launched{dim3(unsigned((shape.heads + 2 * shape.kv + 7) / 8), unsigned(count)), dim3(256), 0, stream, false};
+    switch (shape.D) {
+      case 64: return launch(rope_kernel<2>, launched, call);
+      case 96: return launch(rope_kernel<3>, launched, call);
+      case 128: return launch(rope_kernel<4>, launched, call);
+      case 256: return launch(rope_kernel<8>, launched, call);
+      default: refuse("no kernel of rotary positions for this head dimension");
+    }
+  });
 }
 
 }  // namespace teeny::cuda

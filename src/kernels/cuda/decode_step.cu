@@ -226,7 +226,9 @@ void rms_norm(const float* h, const float* weight, float eps, int64_t m, int64_t
 }
 
 void embed(const PackedView* packed, const void* values, const int32_t* token, int64_t m, int64_t H, float* h, cudaStream_t stream) {
-  launch(embed_kernel, {dim3(unsigned((H + 255) / 256), unsigned(m)), dim3(256), 0, stream, true}, packed ? *packed : PackedView{}, static_cast<const __half*>(values), token, H, h);
+  in_grids(m, [&](int64_t first, int64_t count) {
+    launch(embed_kernel, {dim3(unsigned((H + 255) / 256), unsigned(count)), dim3(256), 0, stream, true}, packed ? *packed : PackedView{}, static_cast<const __half*>(values), token + first, H, h + first * H);
+  });
 }
 
 void round_to_int8(const Activations& x, const Activations& out, int64_t m, int64_t K, const float* scale, const float* zero, cudaStream_t stream) {
@@ -235,12 +237,15 @@ void round_to_int8(const Activations& x, const Activations& out, int64_t m, int6
 
 void silu_multiply(const void* gate_up, bool is_float, int64_t ldg, int64_t m, int64_t I, const Activations& out, cudaStream_t stream) {
   const auto aligned = [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; };
-  if (!is_float && out.rows == 0 && I % 8 == 0 && ldg % 8 == 0 && out.ld % 8 == 0 && aligned(gate_up) && aligned(out.data))
-    return launch(silu_rows_kernel, {dim3(unsigned((I + 2047) / 2048), unsigned(m)), dim3(256), 0, stream, false}, static_cast<const __half*>(gate_up), ldg, I,
-                  static_cast<__half*>(out.data), out.ld);
-  const LaunchShape shape{dim3(unsigned((I + 255) / 256), unsigned(m)), dim3(256), 0, stream, true};
-  if (is_float) launch(silu_kernel<float>, shape, static_cast<const float*>(gate_up), ldg, I, out);
-  else launch(silu_kernel<__half>, shape, static_cast<const __half*>(gate_up), ldg, I, out);
+  const bool rows = !is_float && out.rows == 0 && I % 8 == 0 && ldg % 8 == 0 && out.ld % 8 == 0 && aligned(gate_up) && aligned(out.data);
+  in_grids(m, [&](int64_t first, int64_t count) {
+    const Activations to = out.from(first);
+    const auto* halves = static_cast<const __half*>(gate_up) + first * ldg;
+    const LaunchShape shape{dim3(unsigned((I + 255) / 256), unsigned(count)), dim3(256), 0, stream, true};
+    if (rows) launch(silu_rows_kernel, {dim3(unsigned((I + 2047) / 2048), unsigned(count)), dim3(256), 0, stream, false}, halves, ldg, I, static_cast<__half*>(to.data), to.ld);
+    else if (is_float) launch(silu_kernel<float>, shape, static_cast<const float*>(gate_up) + first * ldg, ldg, I, to);
+    else launch(silu_kernel<__half>, shape, halves, ldg, I, to);
+  });
 }
 
 void pick_greedy(const float* logits, int64_t V, int m, int32_t* next, int32_t* position, int32_t* history, int32_t* step, void* scratch, cudaStream_t stream) {

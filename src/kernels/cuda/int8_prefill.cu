@@ -87,9 +87,11 @@ void unpack_int8(const PackedView& weight, int64_t rows, int64_t tile0, int64_t 
 
 void finish_int8(const int32_t* sums, int64_t T, int64_t N, const float* token_scale, const float* row_scale, const float* bias, bool is_float, bool add, void* out, int64_t ld,
                  cudaStream_t stream) {
-  const LaunchShape shape{dim3(unsigned((N + kThreads - 1) / kThreads), unsigned(T)), dim3(kThreads), 0, stream, false};
-  if (is_float) launch(sums_kernel<float>, shape, sums, N, token_scale, row_scale, bias, add, static_cast<float*>(out), ld);
-  else launch(sums_kernel<__half>, shape, sums, N, token_scale, row_scale, bias, false, static_cast<__half*>(out), ld);
+  in_grids(T, [&](int64_t first, int64_t count) {
+    const LaunchShape shape{dim3(unsigned((N + kThreads - 1) / kThreads), unsigned(count)), dim3(kThreads), 0, stream, false};
+    if (is_float) launch(sums_kernel<float>, shape, sums + first * N, N, token_scale + first, row_scale, bias, add, static_cast<float*>(out) + first * ld, ld);
+    else launch(sums_kernel<__half>, shape, sums + first * N, N, token_scale + first, row_scale, bias, false, static_cast<__half*>(out) + first * ld, ld);
+  });
 }
 
 }  // namespace teeny::cuda

@@ -205,6 +205,7 @@ void pack_weight(const PackedLayout& layout, const CodeSource& source, uint8_t* 
 
 void packed_linear(const PackedView& weight, const LinearCall& call, cudaStream_t stream) {
   if (call.m < 1 || call.m > kMaxTokens) refuse("tokens of a packed product out of range");
+  if (call.store == Store::Half) refuse("only large products store f16");
   if (call.norm.squares && call.m > 1) refuse("tokens of a product with a norm out of range");
   kernels_of(weight.layout).run(weight, call, stream);
 }
@@ -217,11 +218,9 @@ void packed_linear_large(const PackedView& weight, const LinearCall& call, cudaS
 }
 
 void to_panels(const void* rows, int64_t ld, int m, int64_t K, const Activations& out, cudaStream_t stream) {
-  constexpr int kRows = 32768;  // of a launch's grid; a multiple of 8, so that pieces are swizzled alike
-  for (int at = 0; at < m; at += kRows) {
-    const Activations to{static_cast<__half*>(out.data) + int64_t(at) * 64, 0, out.rows};
-    launch(panels_kernel, {dim3(unsigned((K / 8 + 255) / 256), unsigned(std::min(kRows, m - at))), dim3(256), 0, stream, true}, static_cast<const __half*>(rows) + at * ld, ld, K, to);
-  }
+  in_grids(m, [&](int64_t first, int64_t count) {
+    launch(panels_kernel, {dim3(unsigned((K / 8 + 255) / 256), unsigned(count)), dim3(256), 0, stream, true}, static_cast<const __half*>(rows) + first * ld, ld, K, out.from(first));
+  });
 }
 
 void unpack_weight(const PackedView& weight, int64_t first, int64_t rows, int64_t tile0, int64_t tile_stride, void* out, int64_t ld, cudaStream_t stream) {

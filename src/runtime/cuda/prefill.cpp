@@ -92,11 +92,8 @@ bool Prefill::multiply_int8(const PackedWeight& w, const Tensor& x, const Tensor
     row += part.rows;
   }
   const Tensor sums = at::_int_mm(tokens, codes.t()), rows = in_part_order(w, w.row_scale), bias = in_part_order(w, w.bias);
-  const bool is_float = out.scalar_type() == at::kFloat;
-  for (int64_t at = 0; at < T; at += 32768)  // rows of a launch's grid
-    cuda::finish_int8(sums.const_data_ptr<int32_t>() + at * N, std::min<int64_t>(32768, T - at), N, scale.const_data_ptr<float>() + at, rows.const_data_ptr<float>(),
-                      bias.defined() ? bias.const_data_ptr<float>() : nullptr, is_float, add, static_cast<char*>(out.data_ptr()) + at * out.stride(0) * out.element_size(), out.stride(0),
-                      stream);
+  cuda::finish_int8(sums.const_data_ptr<int32_t>(), T, N, scale.const_data_ptr<float>(), rows.const_data_ptr<float>(), bias.defined() ? bias.const_data_ptr<float>() : nullptr,
+                    out.scalar_type() == at::kFloat, add, out.data_ptr(), out.stride(0), stream);
   return true;
 }
 
@@ -234,8 +231,7 @@ Tensor Prefill::hidden(const std::vector<PrefillPiece>& pieces, const GpuCache* 
   Tensor own_k, own_v;
   if (!cache) own_k = at::empty({T, width}, halves), own_v = at::empty({T, width}, halves);
   const auto table = model_.embedding_table().view();
-  for (int64_t at = 0; at < T; at += 32768)  // rows of a launch's grid
-    cuda::embed(&table, nullptr, token.const_data_ptr<int32_t>() + at, std::min<int64_t>(32768, T - at), spec.hidden, h.mutable_data_ptr<float>() + at * spec.hidden, stream);
+  cuda::embed(&table, nullptr, token.const_data_ptr<int32_t>(), T, spec.hidden, h.mutable_data_ptr<float>(), stream);
   for (size_t i = 0; i < model_.layers.size(); ++i) {
     const auto& layer = model_.layers[i];
     const auto [heads_in, bias] = qkv(i, norm_input(layer.qkv, h, layer.attn_norm), T);

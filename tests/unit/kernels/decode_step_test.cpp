@@ -165,8 +165,8 @@ TEST_F(DecodeStep, ManyTokensAreRotatedIntoTheCache) {
 }
 
 TEST_F(DecodeStep, GateTimesUpEqualsItsDefinition) {
-  for (const int64_t I : {24, 100, 4864, 13824}) {  // 100: no multiple of what is loaded at once
-    const int64_t m = 3, ldg = 2 * I + 8, ld = I + 8;
+  for (const auto& [m, I] : {std::pair<int64_t, int64_t>{3, 24}, {3, 100}, {3, 4864}, {3, 13824}, {32778, 24}, {32778, 12}}) {  // 100: no multiple of what is loaded at once; 32778: more than a grid takes
+    const int64_t ldg = 2 * I + 8, ld = I + 8;
     const auto values = uniform(size_t(m * ldg), 1, -9, 9);
     std::vector<uint16_t> halves;
     for (const float x : values) halves.push_back(float_to_half(x));
@@ -179,6 +179,22 @@ TEST_F(DecodeStep, GateTimesUpEqualsItsDefinition) {
         const double gate = half_to_float(halves[size_t(t * ldg + i)]), up = half_to_float(halves[size_t(t * ldg + I + i)]), expected = gate / (1 + std::exp(-gate)) * up;
         ASSERT_NEAR(half_to_float(got[size_t(t * ld + i)]), expected, std::abs(expected) * 0x1p-9 + 1e-5) << I << " " << t << " " << i;
       }
+  }
+}
+
+TEST_F(DecodeStep, RowsBecomePanels) {
+  for (const int m : {5, 32778}) {
+    const int64_t K = 72, ld = 80;
+    const int rows = cuda::large_panel_rows(m);
+    std::vector<uint16_t> values(size_t(m * ld));
+    for (size_t i = 0; i < values.size(); ++i) values[i] = uint16_t(i * 7919);
+    const auto values_d = on_device(values);
+    cuda::Buffer panels(cuda::Activations::panel_bytes(128, rows));
+    panels.fill(0);
+    cuda::to_panels(values_d.data(), ld, m, K, {panels.data(), 0, rows}, nullptr);
+    const auto got = from_device<uint16_t>(panels, size_t(128 * rows));
+    for (int64_t t = 0; t < m; ++t)
+      for (int64_t k = 0; k < 128; ++k) ASSERT_EQ(got[size_t((k / 64 * rows + t) * 64 + ((k / 8 ^ t) & 7) * 8 + k % 8)], k < K ? values[size_t(t * ld + k)] : 0) << t << " " << k;
   }
 }
 
