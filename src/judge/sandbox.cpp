@@ -154,7 +154,7 @@ Sandbox::Sandbox(Tier tier, const std::vector<Toolchain>& toolchains) : tier_(ti
     filter_bytes_.assign(reinterpret_cast<const char*>(filter.code.data()), filter.code.size() * sizeof(sock_filter));
   } else if (tier == Tier::Landlock) {
     if (landlock_version() == 0) throw device_error("judge", "landlock", "this kernel has none; Linux 5.13 or newer is needed");
-    std::vector<std::string> readable{"/usr", "/etc/ld.so.cache"};
+    std::vector<std::string> readable{"/usr", "/etc/ld.so.cache", "/etc/ssl/openssl.cnf"};  // node does not start where it may not read the last
     readable.insert(readable.end(), std::begin(kSystemFolders), std::end(kSystemFolders));
     readable.insert(readable.end(), roots_.begin(), roots_.end());
     ruleset_ = make_landlock_ruleset(readable);

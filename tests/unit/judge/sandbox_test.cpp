@@ -40,6 +40,23 @@ TEST(JudgeSandbox, LandlockPassesItsSelfTest) {
   EXPECT_EQ(v[1].category, category::kWrong);
 }
 
+// Where an interpreter of a user's own hides bubblewrap's (pyenv of root), landlock serves, and has to serve every language.
+TEST(JudgeSandbox, LandlockRunsWhatBubblewrapRuns) {
+  JudgeOptions options;
+  options.force_tier = "bubblewrap";
+  Judge bubblewrap(options);
+  options.force_tier = "landlock";
+  Judge landlock(options);
+  if (bubblewrap.sandbox().tier != "bubblewrap" || landlock.sandbox().tier != "landlock") GTEST_SKIP() << "both are needed";
+  int languages = 0;
+  for (const char* language : {"python", "js", "ts"}) {
+    if (bubblewrap.toolchain(language)["state"] != "ok") continue;
+    ++languages;
+    EXPECT_EQ(landlock.toolchain(language)["state"], "ok") << language << ": " << landlock.toolchain(language).dump(1);
+  }
+  EXPECT_GT(languages, 0);
+}
+
 TEST(JudgeSandbox, UnsandboxedOnlyWhenAccepted) {
   JudgeOptions options;
   options.force_tier = "unsandboxed";
