@@ -66,10 +66,11 @@ struct PackedView {
   float factor = 1;                  // every value times this (a power of two that brings scales into f16's range)
   float unit = 1;                    // packed_linear_large: large_unit() of the largest |scale| of a group
 };
-// Large products make weights out of codes and f16 scales that may be at most 4 * 2^-bits: the power of two that is left out of scales.
+// Large products make weights out of codes that stand in a f16's mantissa, and f16 scales: the power of two that is left out of scales.
 constexpr float large_unit(int bits, float largest_scale) {
+  const int raised = bits == 4 ? 2 : bits == 6 ? 0 : 10 - bits;  // codes are multiplied times 2^(raised - 24)
   float unit = 1;
-  for (const float most = 3.9f / float(1 << bits); largest_scale > most * unit; unit *= 2) {}
+  for (const float most = 65000.0f / float(1 << (24 - raised)); largest_scale > most * unit; unit *= 2) {}
   return unit;
 }
 

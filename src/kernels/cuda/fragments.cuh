@@ -38,7 +38,20 @@ struct Half64 {
   }
   template <int S, int I>
   __device__ __forceinline__ uint32_t get() const { return placed<S, I, 0>(); }
-  // The same times 2^At.
+  // As fragment(), with codes as high in a f16's mantissa as two shifts a step bring them: 2^kRaised times as large, rows 8 and up kRaisedSecond times that.
+  static constexpr int kRaised = Bits == 4 ? 2 : Bits == 6 ? 0 : 10 - Bits, kRaisedSecond = kSecond;
+  template <int S, int I>
+  __device__ __forceinline__ uint32_t raised() const {
+    if constexpr (Bits == 4) {
+      const uint32_t word = S == 0 ? four.x : S == 1 ? four.y : S == 2 ? four.z : four.w, w4 = I < 2 ? word << 2 : word >> 6;
+      return w4 & (I % 2 == 0 ? 0x003c003cu : 0x03c003c0u);
+    } else if constexpr (Bits == 6) {
+      return fragment<S, I>();
+    } else {
+      return placed<S, I, kRaised>();
+    }
+  }
+  // The same as get() times 2^At.
   template <int S, int I, int At>
   __device__ __forceinline__ uint32_t placed() const {
     constexpr int kTwo = 2 * (4 * (S & 1) + I), kOne = 4 * S + I;
@@ -82,8 +95,9 @@ struct Half64<8> {
     const uint32_t word = (S & 1) == 0 ? (I < 2 ? w.x : w.y) : (I < 2 ? w.z : w.w);
     return __byte_perm(word, 0, (I & 1) == 0 ? 0x4140 : 0x4342);
   }
-  template <int S, int I, int At>
-  __device__ __forceinline__ uint32_t placed() const { return get<S, I>() << At; }
+  static constexpr int kRaised = 2, kRaisedSecond = 1;
+  template <int S, int I>
+  __device__ __forceinline__ uint32_t raised() const { return get<S, I>() << kRaised; }
   template <int S, int I>
   __device__ __forceinline__ uint32_t fragment() const { return get<S, I>(); }
 };

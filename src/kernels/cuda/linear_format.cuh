@@ -36,7 +36,8 @@ class Format {
       constexpr auto kernel = linear_large<Bits, Form, GS>;
       allow<kernel>();
       static const int most = resident_clusters(kernel, kLargeThreads, shared_limit(), kLargeCluster);
-      launch(kernel, {dim3(unsigned(std::min(most, tiles) * kLargeCluster)), dim3(kLargeThreads), size_t(bytes), stream, true, kLargeCluster}, w, c, tile_shape(w.layout), token_tiles);
+      const int rest = tiles % most, parts = rest == 0 ? 1 : 4 * rest <= most ? 4 : 2 * rest <= most ? 2 : 1, clusters = tiles < most ? tiles * parts : most;
+      launch(kernel, {dim3(unsigned(clusters * kLargeCluster)), dim3(kLargeThreads), size_t(bytes), stream, true, kLargeCluster}, w, c, tile_shape(w.layout), token_tiles, parts);
     };
     const int steps = tile_shape(w.layout).group_steps;
     if constexpr (kSuper) {

@@ -1,6 +1,7 @@
 // y = x W^T for hundreds of tokens and more on Hopper (wgmma): weights are decoded into registers and never stored. A tile is 128 rows
 // times 128 tokens; blocks stay and take tile after tile, two of a cluster with the same tokens, which each of them
-// brings one half of into the shared memory of both. One warp fills the rings; two warpgroups multiply, each 64 rows.
+// brings one half of into the shared memory of both. One warp fills the rings; two warpgroups multiply, each 64 rows. Where the tiles of
+// the last round are few, they are cut into halves or quarters of their tokens, so that more clusters share them.
 //
 // One scale for 128 columns, or for a row: codes are multiplied as they are, small integers, and the sums are scaled in f32. That is
 // exact, and the matrix units take about an eighth less power for small integers than for scaled weights, and power is what decides
@@ -17,7 +18,7 @@ namespace teeny::cuda {
 
 inline constexpr int kLargeCluster = 2, kLargeThreads = 384;
 
-// Scales of a unit as f16 pairs (scale, what is added), for weights as code * 2^-14 * scale + added with codes that fill a f16's mantissa:
+// Scales of a unit as f16 pairs (scale, what is added), for weights as raised code * 2^-24 * scale + added:
 // [tile][group][8 rows][row, row + 8].
 template <int Form>
 struct ScaleTable {
@@ -27,15 +28,17 @@ struct ScaleTable {
   static __device__ __forceinline__ void fill(uint8_t* table, const uint8_t* scales, int row, int zero, float by) {
     UnitScales<Form> s;
     s.load(scales, 4 * row);
-    constexpr float kOne = float(1 << (14 + Bits));
+    constexpr float kOne = float(1 << (24 - Half64<Bits>::kRaised));
 #pragma unroll
     for (int g = 0; g < kGroups; ++g) {
       const GroupScale from = s.group(g);
       __half2 to[2];
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
-        const __half scale = __float2half_rn(from.scale[r] * (by * kOne));
-        to[r] = __halves2half2(scale, __float2half_rn(has_min(Form) ? -from.min[r] * by : __half2float(scale) * (-float(zero) / kOne)));
+        constexpr float kSecond = float(Half64<Bits>::kRaisedSecond);
+        const float one = r == 0 ? kOne : kOne / kSecond;
+        const __half scale = __float2half_rn(from.scale[r] * (by * one));
+        to[r] = __halves2half2(scale, __float2half_rn(has_min(Form) ? -from.min[r] * by : __half2float(scale) * (-float(zero) / one)));
       }
       *reinterpret_cast<uint2*>(table + g * 64 + row * 8) = *reinterpret_cast<const uint2*>(to);
     }
@@ -49,8 +52,9 @@ struct LargeRings {
   static constexpr bool kTable = Form >= int(ScaleForm::Super6);
   static constexpr int kPieces = kTable ? 2 : 1;                          // of a unit
   static constexpr int kCodes = 8 * 2 * kPieces * Half64<Bits>::kBytes;   // of a unit
-  static constexpr int kInput = kLargeTokens * 256, kInputs = kCodes <= 28672 ? 4 : 3;
-  static constexpr int kWeights = kCodes <= 8192 ? 4 : kCodes <= 16384 ? 3 : 2;
+  // A unit is on its way, another one's scales are being decoded, and a third is multiplied: three, if there is room.
+  static constexpr int kInput = kLargeTokens * 256, kInputs = kCodes <= 16384 ? 4 : 3;
+  static constexpr int kWeights = kCodes <= 8192 ? 4 : kCodes <= 24576 ? 3 : 2;
   static constexpr int kTableTile = ScaleTable<Form>::kTile, kTableUnit = kTable ? 8 * kTableTile : 0;
   static constexpr int bytes(int unit_bytes) { return 1024 + kInputs * kInput + 8 * kLargeStage + kWeights * (kTableUnit + 8 * unit_bytes); }
 };
@@ -72,7 +76,7 @@ struct LargeWork {
   uint32_t zero[2];
   float next[2], scale[2];
   const uint8_t *unit, *table;  // table: at the lane's rows
-  uint32_t by[2], added[2];     // of the current group, as in ScaleTable
+  __half2 by[2];                // (scale, what is added) of the current group, as in ScaleTable
   float to_unit;
   int steps, step_bits;
 
@@ -125,16 +129,18 @@ struct LargeWork {
     if constexpr (kTable) {
       if constexpr (k % GS == 0) {
         const uint2 rows = *reinterpret_cast<const uint2*>(table + k / GS * 64);
-        by[0] = __byte_perm(rows.x, 0, 0x1010), added[0] = __byte_perm(rows.x, 0, 0x3232);
-        by[1] = __byte_perm(rows.y, 0, 0x1010), added[1] = __byte_perm(rows.y, 0, 0x3232);
+        by[0] = *reinterpret_cast<const __half2*>(&rows.x), by[1] = *reinterpret_cast<const __half2*>(&rows.y);
       }
     } else if ((k & (steps - 1)) == 0) {
       open_scales(l, k >> step_bits);
     }
-    to[0] = half.template placed<S, 0, 10 - Bits>(), to[1] = half.template placed<S, 1, 10 - Bits>();
-    to[2] = half.template placed<S, 2, 10 - Bits>(), to[3] = half.template placed<S, 3, 10 - Bits>();
+    to[0] = half.template raised<S, 0>(), to[1] = half.template raised<S, 1>();
+    to[2] = half.template raised<S, 2>(), to[3] = half.template raised<S, 3>();
 #pragma unroll
-    for (int i = 0; i < 4; ++i) asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(to[i]) : "r"(to[i]), "r"(by[i & 1]), "r"(added[i & 1]));
+    for (int i = 0; i < 4; ++i) {  // (an operand that is one half twice costs nothing)
+      const __half2 weights = __hfma2(*reinterpret_cast<const __half2*>(&to[i]), __low2half2(by[i & 1]), __high2half2(by[i & 1]));
+      to[i] = *reinterpret_cast<const uint32_t*>(&weights);
+    }
   }
   __device__ __forceinline__ void open_scales(const PackedLayout& l, int group) {
     const GroupScale g = scales.group(group);
@@ -149,9 +155,11 @@ struct LargeWork {
       }
     }
 #pragma unroll
-    for (int r = 0; r < 2; ++r) by[r] = twice_half(g.scale[r] * (to_unit * float(1 << (14 + Bits)))), added[r] = twice_half(-least[r] * to_unit);
+    for (int r = 0; r < 2; ++r) {
+      constexpr float kOne = float(1 << (24 - Half64<Bits>::kRaised)), kLater = kOne / float(Half64<Bits>::kRaisedSecond);
+      by[r] = __floats2half2_rn(g.scale[r] * (to_unit * (r == 0 ? kOne : kLater)), -least[r] * to_unit);
+    }
   }
-  static __device__ __forceinline__ uint32_t twice_half(float x) { return ScaledFragments<Bits, Form>::two_halves(x); }
 };
 
 __device__ __forceinline__ void cluster_copy(uint32_t to, const void* from, int bytes, uint32_t barrier, uint16_t blocks) {
@@ -191,12 +199,12 @@ struct LargeBlock {
   const PackedView& w;
   const LinearCall& c;
   const TileShape& shape;
-  const int token_tiles, warp, lane, rank, clusters, row_tiles, tiles, unit_bytes;
+  const int token_tiles, parts, warp, lane, rank, clusters, row_tiles, tiles, unit_bytes;
   uint8_t *stages, *tables, *weights;                                            // generic addresses
   uint32_t inputs, input_full, input_empty, weight_full, weight_empty, table_full;  // in shared memory
 
-  __device__ __forceinline__ LargeBlock(const PackedView& weight, const LinearCall& call, const TileShape& tile, int tokens, uint8_t* shared, const uint64_t* barriers)
-      : w(weight), c(call), shape(tile), token_tiles(tokens), warp(int(threadIdx.x) >> 5), lane(int(threadIdx.x) & 31), rank(int(blockIdx.x) % C), clusters(int(gridDim.x) / C),
+  __device__ __forceinline__ LargeBlock(const PackedView& weight, const LinearCall& call, const TileShape& tile, int tokens, int last_parts, uint8_t* shared, const uint64_t* barriers)
+      : w(weight), c(call), shape(tile), token_tiles(tokens), parts(last_parts), warp(int(threadIdx.x) >> 5), lane(int(threadIdx.x) & 31), rank(int(blockIdx.x) % C), clusters(int(gridDim.x) / C),
         row_tiles(tile.tiles / 8), tiles((row_tiles + C - 1) / C * tokens), unit_bytes(8 * tile.unit_bytes) {
     const uint32_t base = shared_address(shared);
     inputs = (base + 1023) & ~1023u;
@@ -211,18 +219,28 @@ struct LargeBlock {
     for (int i = 0; i < kWeights; ++i) barrier_init(weight_full + 8 * i, 1), barrier_init(weight_empty + 8 * i, 256 + kTableThreads), barrier_init(table_full + 8 * i, 64);
     barriers_visible();
   }
-  // Tiles with the same rows follow each other: all clusters work on few rows' weights at a time.
-  __device__ __forceinline__ int row_tile(int tile) const { return tile / token_tiles * C + rank; }
-  __device__ __forceinline__ int first_tile() const { return int(blockIdx.x) / C; }
+  // body.operator()<tokens>(row tile, first token) for each of the block's tiles. Tiles with the same rows follow each other: all clusters work on
+  // few rows' weights at a time.
+  template <class F>
+  __device__ __forceinline__ void for_tiles(F&& body) const {
+    const int mine = int(blockIdx.x) / C, rest = tiles % clusters, whole = parts > 1 ? tiles - rest : tiles;
+    for (int tile = mine; tile < whole; tile += clusters) body.template operator()<N>(tile / token_tiles * C + rank, tile % token_tiles * N);
+    if (parts == 1 || mine >= rest * parts) return;
+    const int tile = whole + mine / parts, token0 = tile % token_tiles * N + mine % parts * (N / parts);
+    if (token0 >= c.m) return;
+    if (parts == 2) body.template operator()<N / 2>(tile / token_tiles * C + rank, token0);
+    else body.template operator()<N / 4>(tile / token_tiles * C + rank, token0);
+  }
 
   // One thread fills the rings.
   __device__ __forceinline__ void fetch() const {
     int slot = 0, weight_slot = 0;
     uint32_t phase = 1, weight_phase = 1;  // the first time around every slot is free
     const uint32_t weights_at = shared_address(weights);
-    for (int tile = first_tile(); tile < tiles; tile += clusters) {
-      const uint8_t* block = w.data + int64_t(min(row_tile(tile), row_tiles - 1)) * shape.units * unit_bytes;
-      const uint8_t* mine = static_cast<const uint8_t*>(c.x.data) + int64_t(tile % token_tiles * N + rank * (N / C)) * 128;
+    for_tiles([&]<int Tokens>(int row_tile, int token0) {
+      constexpr int kShare = Tokens / C * 128;  // bytes of a panel
+      const uint8_t* block = w.data + int64_t(min(row_tile, row_tiles - 1)) * shape.units * unit_bytes;
+      const uint8_t* mine = static_cast<const uint8_t*>(c.x.data) + int64_t(token0 + rank * (Tokens / C)) * 128;
       for (int unit = 0; unit < shape.units; ++unit, block += unit_bytes) {
         barrier_wait(weight_empty + 8 * weight_slot, weight_phase);
         barrier_expect(weight_full + 8 * weight_slot, unit_bytes);
@@ -231,14 +249,14 @@ struct LargeBlock {
 #pragma unroll
         for (int piece = 0; piece < kPieces; ++piece) {
           barrier_wait(input_empty + 8 * slot, phase);
-          barrier_expect(input_full + 8 * slot, Rings::kInput);
-          const uint32_t to = inputs + slot * Rings::kInput + rank * (N / C) * 128;
+          barrier_expect(input_full + 8 * slot, Tokens * 256);
+          const uint32_t to = inputs + slot * Rings::kInput + rank * kShare;
 #pragma unroll
-          for (int panel = 0; panel < 2; ++panel, mine += int64_t(c.x.rows) * 128) cluster_copy(to + panel * N * 128, mine, N / C * 128, input_full + 8 * slot, (1 << C) - 1);
+          for (int panel = 0; panel < 2; ++panel, mine += int64_t(c.x.rows) * 128) cluster_copy(to + panel * Tokens * 128, mine, kShare, input_full + 8 * slot, (1 << C) - 1);
           if (++slot == kInputs) slot = 0, phase ^= 1;
         }
       }
-    }
+    });
   }
 
   // Two warps decode scales, a lane those of two rows of one of the block's 8 tiles.
@@ -246,7 +264,7 @@ struct LargeBlock {
     const int of = (warp - 9) * 4 + (lane >> 3);
     int slot = 0;
     uint32_t phase = 0;
-    for (int tile = first_tile(); tile < tiles; tile += clusters)
+    for_tiles([&]<int Tokens>(int, int) {
       for (int unit = 0; unit < shape.units; ++unit) {
         barrier_wait(weight_full + 8 * slot, phase);
         const uint8_t* scales = weights + slot * unit_bytes + (of + 1) * shape.unit_bytes - shape.scale_bytes;
@@ -255,6 +273,7 @@ struct LargeBlock {
         barrier_arrive(weight_empty + 8 * slot);
         if (++slot == kWeights) slot = 0, phase ^= 1;
       }
+    });
   }
 
   // Two warpgroups multiply. What a lane carries from tile to tile:
@@ -273,17 +292,17 @@ struct LargeBlock {
     }
     work.load_unit(w.layout, weights + at.weight_slot * unit_bytes + warp * shape.unit_bytes, lane);
   }
-  template <int H>
-  __device__ __forceinline__ void multiply_half(const Work& work, float (&sums)[N / 2], int slot, int unit) const {
-    const uint64_t tokens = wgmma_tokens(inputs + slot * Rings::kInput + (H & 1) * N * 128);
+  template <int H, int Y>
+  __device__ __forceinline__ void multiply_half(const Work& work, float (&sums)[Y], int slot) const {
+    const uint64_t tokens = wgmma_tokens(inputs + slot * Rings::kInput + (H & 1) * Y * 256);
     wgmma_fence();
 #pragma unroll
-    for (int s = 0; s < 4; ++s) Wgmma<N>::run(sums, work.a[H & 1][s], tokens + 2 * s, kGroups ? H + s : unit + H + s);
+    for (int s = 0; s < 4; ++s) Wgmma<2 * Y>::run(sums, work.a[H & 1][s], tokens + 2 * s, kGroups ? H + s : 1);
     wgmma_commit();
   }
   // Piece P of a unit: while a half is multiplied, the next one is decoded.
-  template <int P>
-  __device__ __forceinline__ void multiply_piece(Work& work, Place& at, float (&sums)[N / 2], float (&total)[N / 2], int unit) const {
+  template <int P, int Y>
+  __device__ __forceinline__ void multiply_piece(Work& work, Place& at, float (&sums)[Y], float (&total)[Y], int unit) const {
     work.template decode<2 * P>(w.layout);
     barrier_wait(input_full + 8 * at.slot, at.phase);
     if constexpr (kGroups) {
@@ -295,13 +314,13 @@ struct LargeBlock {
       }
       work.open_group();
     }
-    multiply_half<2 * P>(work, sums, at.slot, unit);
+    multiply_half<2 * P>(work, sums, at.slot);
     if constexpr (!kGroups) {
       wgmma_wait<1>();  // the piece before is done with
       if (at.last >= 0) free_input(at.last);
     }
     work.template decode<2 * P + 1>(w.layout);
-    multiply_half<2 * P + 1>(work, sums, at.slot, unit);
+    multiply_half<2 * P + 1>(work, sums, at.slot);
     at.last = at.slot;
     if (++at.slot == kInputs) at.slot = 0, at.phase ^= 1;
     if constexpr (P + 1 < kPieces) {
@@ -317,13 +336,13 @@ struct LargeBlock {
     Work work;
     work.begin(w, shape);
     Place at;
-    float sums[N / 2], total[N / 2];
-    for (int tile = first_tile(); tile < tiles; tile += clusters) {
-      const int64_t row0 = int64_t(row_tile(tile)) * 128 + warp * 16;
+    for_tiles([&]<int Tokens>(int row_tile, int token0) {
+      const int64_t row0 = int64_t(row_tile) * 128 + warp * 16;
       const LargeRows ends(w, c, row0 + (lane >> 2), Work::kCodes ? Work::kUnit : w.unit, kGroups ? 1 : Work::kSecond);
+      float sums[Tokens / 2], total[Tokens / 2];
       at.last = -1;
 #pragma unroll
-      for (int i = 0; i < N / 2; ++i) total[i] = 0;
+      for (int i = 0; i < Tokens / 2; ++i) (kGroups ? total : sums)[i] = 0;
       next_unit(work, at);
       for (int unit = 0; unit < shape.units; ++unit) {
         multiply_piece<0>(work, at, sums, total, unit);
@@ -332,23 +351,23 @@ struct LargeBlock {
       wgmma_wait<0>();
       wgmma_settle(sums);
       free_input(at.last);
-      if (row_tile(tile) >= row_tiles) continue;  // the cluster's other block has rows left
+      if (row_tile >= row_tiles) return;  // the cluster's other block has rows left
       if constexpr (kGroups) work.add_group(sums, total);
-      float(&y)[N / 2] = kGroups ? total : sums;
+      float(&y)[Tokens / 2] = kGroups ? total : sums;
       ends.finish(y);
       const LargeStore store{c, c.store == Store::SiluPair ? w.layout.N / 2 : w.layout.N, warp, lane, stages + warp * kLargeStage};
-      store.all(y, tile % token_tiles * N, row0);
-    }
+      store.all(y, token0, row0);
+    });
   }
 };
 
 template <int Bits, int Form, int GS>
-__global__ void __launch_bounds__(kLargeThreads, 1) linear_large(const PackedView w, const LinearCall c, const TileShape shape, const int token_tiles) {
+__global__ void __launch_bounds__(kLargeThreads, 1) linear_large(const PackedView w, const LinearCall c, const TileShape shape, const int token_tiles, const int parts) {
 #if defined(TEENY_WGMMA)
   using Block = LargeBlock<Bits, Form, GS>;
   extern __shared__ __align__(1024) uint8_t shared_large[];
   __shared__ __align__(8) uint64_t barriers[Block::kBarriers];
-  const Block block(w, c, shape, token_tiles, shared_large, barriers);
+  const Block block(w, c, shape, token_tiles, parts, shared_large, barriers);
   if (threadIdx.x == 0) block.start_barriers();
   cluster_wait();
   dependency_release();

@@ -1,5 +1,7 @@
 // The end of a tile of linear_large: what sums become, and how they reach memory.
 #pragma once
+#include <algorithm>
+
 #include "kernels/cuda/linear_small.cuh"
 #include "kernels/cuda/wgmma.cuh"
 
@@ -43,25 +45,30 @@ struct LargeStore {
   const int warp, lane;
   uint8_t* stage;  // kLargeStage bytes of this warp; the next warp's follow
 
-  __device__ __forceinline__ void all(const float (&y)[kLargeTokens / 2], int token0, int64_t row0) const {
+  // Y values of 2 Y tokens.
+  template <int Y>
+  __device__ __forceinline__ void all(const float (&y)[Y], int token0, int64_t row0) const {
     switch (c.store) {
       case Store::SiluPair: return silu_pair(y, token0, row0);
-      case Store::Half: return halves(y, token0, row0), halves(y + kLargeTokens / 4, token0 + kLargeTokens / 2, row0);
+      case Store::Half:
+        halves<std::min(2 * Y, 64)>(y, token0, row0);
+        if constexpr (Y == 64) halves<64>(y + 32, token0 + 64, row0);
+        return;
       case Store::Residual: return floats<true>(y, token0, row0);
       case Store::Float: return floats<false>(y, token0, row0);
     }
   }
-  template <bool Add>
-  __device__ __forceinline__ void floats(const float (&y)[kLargeTokens / 2], int token0, int64_t row0) const {
-    if (token0 + kLargeTokens <= c.m && row0 + 16 <= rows) floats<Add, true>(y, token0, row0);
+  template <bool Add, int Y>
+  __device__ __forceinline__ void floats(const float (&y)[Y], int token0, int64_t row0) const {
+    if (token0 + 2 * Y <= c.m && row0 + 16 <= rows) floats<Add, true>(y, token0, row0);
     else floats<Add, false>(y, token0, row0);
   }
-  template <bool Add, bool Whole>
-  __device__ __forceinline__ void floats(const float (&y)[kLargeTokens / 2], int token0, int64_t row0) const {
+  template <bool Add, bool Whole, int Y>
+  __device__ __forceinline__ void floats(const float (&y)[Y], int token0, int64_t row0) const {
     const int64_t row = row0 + (lane >> 2);
     float* out = c.out + (token0 + 2 * (lane & 3)) * c.ldo + row;
 #pragma unroll
-    for (int i = 0; i < kLargeTokens / 2; ++i) {
+    for (int i = 0; i < Y; ++i) {
       const int token = 8 * (i >> 2) + (i & 1), r = 8 * ((i >> 1) & 1);
       if (Whole || (token0 + token + 2 * (lane & 3) < c.m && row + r < rows)) {
         float* at = out + token * c.ldo + r;
@@ -70,11 +77,12 @@ struct LargeStore {
       }
     }
   }
-  // 64 tokens as f16, 16 bytes at a time.
+  // Tokens (16, 32 or 64) as f16, 16 bytes at a time.
+  template <int Tokens>
   __device__ __forceinline__ void halves(const float* y, int token0, int64_t column0) const {
     const uint32_t to = shared_address(stage) + ((lane & 7) + 8 * (lane >> 4)) * 32 + ((lane >> 3) & 1) * 16;
 #pragma unroll
-    for (int j = 0; j < 8; j += 2) {
+    for (int j = 0; j < Tokens / 8; j += 2) {
       uint32_t a[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) {  // rows 0 and 8 of tokens 8 j, then of 8 (j + 1)
@@ -88,7 +96,7 @@ struct LargeStore {
     const int64_t column = column0 + 8 * (lane & 1);
     const bool whole = column + 8 <= rows && (c.out16.rows > 0 || (c.out16.ld & 7) == 0) && (reinterpret_cast<uintptr_t>(out) & 15) == 0;
 #pragma unroll
-    for (int n = lane >> 1; n < 64; n += 16) {
+    for (int n = lane >> 1; n < Tokens; n += 16) {
       const int token = token0 + n;
       const uint4 eight = *reinterpret_cast<const uint4*>(stage + n * 32 + (lane & 1) * 16);
       if (token >= c.m) continue;
@@ -102,8 +110,9 @@ struct LargeStore {
     __syncwarp();
   }
   // The warps of a pair hold gate and up: each finishes half of the tokens with what the other gives it.
-  __device__ __forceinline__ void silu_pair(const float (&y)[kLargeTokens / 2], int token0, int64_t row0) const {
-    constexpr int kHalf = kLargeTokens / 4, kRound = kHalf / 2;
+  template <int Y>
+  __device__ __forceinline__ void silu_pair(const float (&y)[Y], int token0, int64_t row0) const {
+    constexpr int kHalf = Y / 2, kRound = std::min(kHalf, 16);
     const bool up = warp & 1;
     auto* give = reinterpret_cast<float*>(stage) + lane;
     const auto* take = give + (up ? -512 : 512);
@@ -120,7 +129,7 @@ struct LargeStore {
       }
       pair_wait(warp >> 1);
     }
-    halves(both, token0 + (up ? kLargeTokens / 2 : 0), (row0 - 16 * (warp & 1)) / 2);
+    halves<Y>(both, token0 + (up ? Y : 0), (row0 - 16 * (warp & 1)) / 2);
   }
 };
 

@@ -49,9 +49,8 @@ void keep_on_host(GpuLayer& layer) {
 
 }  // namespace
 
-// The super-block forms have such products too, which the tests of kernels run; whole models have not been measured with them.
 bool Projection::multiplies_large() const {
-  return std::all_of(weights.begin(), weights.end(), [](const PackedWeight& w) { return w.act_bits == 16 && !w.layout.super() && w.storage.is_cuda() && cuda::multiplies_large(w.layout); });
+  return std::all_of(weights.begin(), weights.end(), [](const PackedWeight& w) { return w.act_bits == 16 && w.storage.is_cuda() && cuda::multiplies_large(w.layout); });
 }
 
 int64_t held_layers(const std::string& text, int64_t layers) {

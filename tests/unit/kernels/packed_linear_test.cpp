@@ -214,7 +214,7 @@ TEST_F(PackedLinear, LargeProductsEqualPlainSums) {
     std::vector<float> bias(N);
     for (size_t n = 0; n < N; ++n) bias[n] = float(n) * 0.01f;
     const auto bias_d = on_device(bias);
-    for (const int m : {1, 130, 700}) {
+    for (const int m : {1, 130, 500, 700}) {
       const auto inputs = make_inputs(m, l, uint64_t(m), true);
       for (const auto store : {cuda::Store::Float, cuda::Store::Residual, cuda::Store::Half}) {
         std::vector<float> y(size_t(m) * N, 0.5f);
