@@ -122,20 +122,23 @@ struct CacheAhead {
   const int32_t *position = nullptr, *slot = nullptr;
   int m = 0;                      // sequences; 0: nothing is read ahead
 };
-// An RMS norm without a kernel of its own, between products of one token. Its factor is one number, so a product that stores
-// Residual (`weight` is set: of the norm ahead) leaves h * weight / divisor as inputs, with a divisor that is 64 times the
+// An RMS norm without a kernel of its own, between products of one token or of kFewTokens + 1 .. kMiddleTokens. Its factor is one number for each token, so a
+// product that stores Residual (`weight` is set: of the norm ahead) leaves h * weight / divisor as inputs, with a divisor that is 64 times the
 // root mean square of the norm before, and the sums of squares of what it stored; the product that reads these inputs
 // (`weight` is null) multiplies its sums by divisor times the norm's factor. That differs from the norm by rounding alone:
 // inputs keep f16's precision, and 64 leaves room for h to grow 10^6-fold from one norm to the next.
+// Rows of `squares` are square_pieces(H) long: of one token each piece is 16 columns, of several 128, and the rest is not looked at.
 struct NormBetween {
-  const float* squares = nullptr;  // (square_pieces(H)) sums of squares of h, at the norm before or of these inputs; null: no norm
-  float* divisor = nullptr;        // (1), written or read
+  const float* squares = nullptr;  // (m, square_pieces(H)) sums of squares of h, at the norm before or of these inputs; null: no norm
+  float* divisor = nullptr;        // (m), written or read
   float eps = 0;
   const float* weight = nullptr;   // (H)
   Activations x;                   // panels that get the inputs
-  float* squares_out = nullptr;    // (square_pieces(H)), the last ones 0
+  float* squares_out = nullptr;    // (m, square_pieces(H)); of one token the last ones 0
 };
-inline constexpr int kFewTokens = 8;  // up to which weights go through registers only, not rounded
+inline constexpr int kFewTokens = 8;      // up to which every device multiplies codes, and weights are not rounded to f16
+inline constexpr int kMiddleTokens = 16;  // the same of devices with clusters of blocks (9.0 and above)
+bool norms_between(int m);                // whether products of m tokens may do norms on the current device
 constexpr int64_t square_pieces(int64_t H) { return (H + 63) / 64 * 4; }  // one of 16 columns of h, the rest 0
 
 struct LinearCall {
@@ -147,7 +150,7 @@ struct LinearCall {
   int64_t ldo = 0;
   Activations out16;
   float* partial = nullptr;     // (kMaxPieces, m, N) f32 for sums of pieces of K; null: K is not split, which is slower
-  NormBetween norm = {};        // m = 1
+  NormBetween norm = {};        // where norms_between(m)
   CacheAhead ahead = {};        // of up to kFewTokens; with more tokens nothing is read ahead
 };
 inline constexpr int kMaxTokens = 384, kMaxPieces = 16;

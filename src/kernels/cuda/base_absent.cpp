@@ -43,6 +43,7 @@ void synchronize() { absent(); }
 void pack_weight(const PackedLayout&, const CodeSource&, uint8_t*, int64_t, int64_t, cudaStream_t) { absent(); }
 void packed_linear(const PackedView&, const LinearCall&, cudaStream_t) { absent(); }
 void packed_linear_large(const PackedView&, const LinearCall&, cudaStream_t) { absent(); }
+bool norms_between(int) { return false; }
 bool multiplies_large(const PackedLayout&) { return false; }
 void to_panels(const void*, int64_t, int, int64_t, const Activations&, cudaStream_t) { absent(); }
 void unpack_weight(const PackedView&, int64_t, int64_t, int64_t, int64_t, void*, int64_t, cudaStream_t) { absent(); }

@@ -188,6 +188,23 @@ int pieces_of_k(int blocks, int wanted, int units, bool may_split) {
   return may_split ? std::clamp(wanted / std::max(blocks, 1), 1, std::clamp(units / 4, 1, kMaxPieces)) : 1;
 }
 
+int middle_stages(int stage, int resident, int beside) {
+  for (; resident > 1; --resident)
+    if (const int stages = (shared_limit() / resident - beside) / stage; stages >= 3) return std::min(stages, kMiddleStages);
+  return std::clamp((shared_limit() - beside) / stage, 1, 3);
+}
+
+int middle_pieces(int bits, int row_blocks, int units, const int (&clusters)[kMiddlePieces]) {
+  const int most = std::min(units, kMiddlePieces);
+  int pieces = 1;  // as many as run at once
+  for (int i = 2; i <= most; ++i)
+    if (row_blocks <= clusters[i - 1]) pieces = i;
+  // Where they would leave much of the device idle, a second round costs less, a full one where memory is the bound. (216 row blocks of
+  // 5,120 columns, H200: 1, 2, 3 pieces of 4 bits 33.1, 28.3, 30.3 us; 2, 3 of 8 bits 47.3, 39.8 us.)
+  if (5 * row_blocks * pieces < 3 * clusters[0]) pieces = std::min(most, pieces + (bits < 8 ? 1 : 2));
+  return pieces;
+}
+
 void add_pieces(const PackedView& w, const LinearCall& c, int pieces, float unit, cudaStream_t stream) {
   const int64_t columns = c.store == Store::SiluPair ? w.layout.N / 2 : w.layout.N;
   launch(sum_pieces, {dim3(unsigned((columns + 255) / 256), unsigned(c.m)), dim3(256), 0, stream, true}, w, c, pieces, unit);
@@ -206,9 +223,11 @@ void pack_weight(const PackedLayout& layout, const CodeSource& source, uint8_t* 
 void packed_linear(const PackedView& weight, const LinearCall& call, cudaStream_t stream) {
   if (call.m < 1 || call.m > kMaxTokens) refuse("tokens of a packed product out of range");
   if (call.store == Store::Half) refuse("only large products store f16");
-  if (call.norm.squares && call.m > 1) refuse("tokens of a product with a norm out of range");
+  if (call.norm.squares && !norms_between(call.m)) refuse("tokens of a product with a norm out of range");
   kernels_of(weight.layout).run(weight, call, stream);
 }
+
+bool norms_between(int m) { return m == 1 || (m > kFewTokens && m <= kMiddleTokens && has_clusters()); }
 
 bool multiplies_large(const PackedLayout& layout) { return has_wgmma() && kernels_of(layout).large; }
 

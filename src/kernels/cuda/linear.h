@@ -21,6 +21,15 @@ bool has_wgmma();     // Hopper
 bool has_clusters();  // 9.0 and above
 // Pieces of K so that a grid of `blocks` becomes about `wanted`; no piece is shorter than a few units.
 int pieces_of_k(int blocks, int wanted, int units, bool may_split);
+// How linear_middle cuts K: stages of a block's ring, and pieces, which the blocks of a cluster have.
+struct MiddleShape {
+  int stages, pieces;
+};
+inline constexpr int kMiddleStages = 8, kMiddlePieces = 8;  // at most
+// `stage` and `beside`: bytes; of a stage, and of what a block has beside its ring. `resident`: blocks that a multiprocessor has registers for.
+int middle_stages(int stage, int resident, int beside);
+// `clusters`: how many of 1, 2 .. kMiddlePieces blocks the device holds at a time.
+int middle_pieces(int bits, int row_blocks, int units, const int (&clusters)[kMiddlePieces]);
 // What linear_tile and linear_wide left in c.partial becomes the result; `unit` as in finished().
 void add_pieces(const PackedView& w, const LinearCall& c, int pieces, float unit, cudaStream_t stream);
 

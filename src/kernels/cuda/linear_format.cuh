@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/linear.h"
 #include "kernels/cuda/linear_large.cuh"
+#include "kernels/cuda/linear_middle.cuh"
 #include "kernels/cuda/linear_tile.cuh"
 #include "kernels/cuda/linear_unpack.cuh"
 #include "kernels/cuda/linear_wide.cuh"
@@ -19,9 +20,10 @@ class Format {
       else if constexpr (kSuper || kUnit <= 1024) small<2, true>(w, c, stream);
       else if (c.store == Store::SiluPair) small<2, true>(w, c, stream);
       else small<1, true>(w, c, stream);
+    } else if (c.m <= kMiddleTokens && has_clusters()) {
+      middle(w, c, stream);
     } else if (has_wgmma()) {
-      if (c.m <= 16) wide<16>(w, c, stream);
-      else if (c.m <= 64) wide<64>(w, c, stream);
+      if (c.m <= 64) wide<64>(w, c, stream);
       else if (c.m <= 128) wide<128>(w, c, stream);
       else wide<192>(w, c, stream);
     } else {
@@ -80,6 +82,25 @@ class Format {
       refuse("a row of this weight is too long for this device's shared memory");
     }
     launch(kernel, {dim3(unsigned(blocks * shared_by)), dim3(kWarps * 32), size_t(std::max(ring, sums)), stream, true, shared_by}, w, c, tile_shape(w.layout), shared_by, units_a_warp);
+  }
+  // Blocks of 8 tiles, a cluster of as many as K has pieces.
+  static void middle(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
+    const TileShape shape = tile_shape(w.layout);
+    const int stage = 8 * shape.unit_bytes + w.layout.halves() * kMiddleTokens * 128, row_blocks = shape.tiles / 8;
+    with_steps(w, [&]<int GS>() {
+      using Block = MiddleBlock<Bits, Form, GS>;
+      constexpr auto kernel = linear_middle<Bits, Form, GS>;
+      static const bool allowed = (allow_shared(kernel, size_t(shared_limit() - Block::kStatic)), true);
+      (void)allowed;
+      const int stages = middle_stages(stage, Block::kResident, Block::kStatic), bytes = std::max(stages * stage, kMiddleTokens * kMiddleStride * 4);
+      thread_local int counted = 0, clusters[kMiddlePieces];  // how many the device holds of 1, 2 .. blocks with so many bytes
+      if (counted != bytes) {
+        for (int i = 0; i < kMiddlePieces; ++i) clusters[i] = resident_clusters(kernel, kMiddleThreads, bytes, i + 1);
+        counted = bytes;
+      }
+      const int pieces = middle_pieces(Bits, row_blocks, shape.units, clusters);
+      launch(kernel, {dim3(unsigned(pieces), unsigned(row_blocks)), dim3(kMiddleThreads), size_t(bytes), stream, true, pieces}, w, c, shape, MiddleShape{stages, pieces});
+    });
   }
   // A grid of token tiles, blocks of 8 tiles and pieces of K; then the sum of the pieces.
   template <auto Kernel>

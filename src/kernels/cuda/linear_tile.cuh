@@ -1,6 +1,6 @@
-// y = x W^T for 9 and more tokens where there is no wgmma: a block has 8 tiles and 8 * NT tokens, 4 warps with two tiles
-// each; the inputs of a unit lie in shared memory for all. K is split over blocks where rows alone would leave
-// multiprocessors idle; the pieces are added in a fixed order by a second kernel.
+// y = x W^T for 9 and more tokens where there is no wgmma (17 where blocks form clusters: linear_middle.cuh): a block has 8 tiles
+// and 8 * NT tokens, 4 warps with two tiles each; the inputs of a unit lie in shared memory for all. K is split over blocks where
+// rows alone would leave multiprocessors idle; the pieces are added in a fixed order by a second kernel.
 #pragma once
 #include "kernels/cuda/linear_small.cuh"
 #include "kernels/cuda/wgmma.cuh"
@@ -11,7 +11,7 @@ inline constexpr int kTileWarps = 4;
 
 template <int Bits, int Form, int NT, int Stages>
 __global__ void __launch_bounds__(kTileWarps * 32) linear_tile(const PackedView w, const LinearCall c, const TileShape shape, const int units_a_piece) {
-#if !defined(TEENY_WGMMA)  // Hopper has linear_wide
+#if !defined(TEENY_WGMMA)  // Hopper has linear_middle and linear_wide
   extern __shared__ __align__(128) uint8_t shared[];
   using Work = TileWork<Bits, Form, NT>;
   constexpr int kTokens = 8 * NT, kHalves = Work::kHalves, kHalfBytes = Half64<Bits>::kBytes;

@@ -1,4 +1,4 @@
-// y = x W^T for 9 and more tokens on Hopper (wgmma): a block has 8 tiles (128 rows) and N tokens. One warp fills a ring of
+// y = x W^T for 17 and more tokens on Hopper (wgmma): a block has 8 tiles (128 rows) and N tokens. One warp fills a ring of
 // halves (64 columns); two warpgroups decode weights into registers, four tiles each, and multiply them with the tokens in
 // shared memory. Weights are rounded to f16 once (scale times code), as a library's product of decoded weights would have
 // them. K is split over blocks as in linear_tile.
@@ -66,8 +66,8 @@ struct WideRings {
   static constexpr int kPieces = Form >= int(ScaleForm::Super6) ? 2 : 1;  // of a unit
   static constexpr int kCodes = 8 * 2 * kPieces * Half64<Bits>::kBytes;   // of a unit
   static constexpr int kInput = N * 256;
-  static constexpr int kInputs = N <= 16 ? 6 : N <= 64 && kCodes <= 8192 ? 4 : N <= 64 && kCodes > 28672 ? 2 : 3;
-  static constexpr int kWeights = N <= 16 ? (kCodes <= 8192 ? 6 : 3) : kCodes <= 8192 ? 4 : kCodes <= 16384 || N == 128 ? 3 : 2;
+  static constexpr int kInputs = N <= 64 && kCodes <= 8192 ? 4 : N <= 64 && kCodes > 28672 ? 2 : 3;
+  static constexpr int kWeights = kCodes <= 8192 ? 4 : kCodes <= 16384 || N == 128 ? 3 : 2;
 };
 
 // GS: group steps as in SmallWork; one kernel for each, because with several loops in one the compiler lacks registers for

@@ -47,23 +47,6 @@ template <int N>
 struct Wgmma;
 
 template <>
-struct Wgmma<16> {
-  static __device__ __forceinline__ void run(float (&d)[8], const uint32_t (&a)[4], uint64_t tokens, int keep) {
-#ifdef TEENY_WGMMA
-    asm volatile(
-          "{\n.reg .pred p;\nsetp.ne.b32 p, %13, 0;\n"
-          "wgmma.mma_async.sync.aligned.m64n16k16.f32.f16.f16 {"
-          "%0,%1,%2,%3,%4,%5,%6,%7"
-          "}, {%8,%9,%10,%11}, %12, p, 1, 1, 0;\n}"
-          : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7])
-          : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tokens), "r"(keep));
-#else
-    (void)d, (void)a, (void)tokens, (void)keep;
-#endif
-  }
-};
-
-template <>
 struct Wgmma<32> {
   static __device__ __forceinline__ void run(float (&d)[16], const uint32_t (&a)[4], uint64_t tokens, int keep) {
 #ifdef TEENY_WGMMA

@@ -37,7 +37,7 @@ DecodeStep::DecodeStep(const GpuModel& model, const GpuCache& cache, const Rope&
   for (const int m : kBuckets)
     if (m <= bucket(batch)) scratch = std::max(scratch, int64_t(cuda::attend_scratch_bytes(int(spec.heads), int(spec.head_dim), m, attention_splits(spec, m, sms))));
   attend_scratch_ = at::zeros({scratch}, bytes);
-  squares_ = at::zeros({2, cuda::square_pieces(spec.hidden)}, floats), divisors_ = at::zeros({2}, floats);
+  squares_ = at::zeros({2, cuda::kMiddleTokens, cuda::square_pieces(spec.hidden)}, floats), divisors_ = at::zeros({2, cuda::kMiddleTokens}, floats);
   norms_between_ = std::none_of(model.layers.begin(), model.layers.end(), [](const GpuLayer& l) {
     const auto rounds = [](const Projection& p) { return std::any_of(p.weights.begin(), p.weights.end(), [](const PackedWeight& w) { return w.act_bits == 8; }); };
     return rounds(l.qkv) || rounds(l.o) || rounds(l.gate_up) || rounds(l.down);
@@ -72,7 +72,7 @@ void DecodeStep::launch(int m, Bucket& b, cudaStream_t stream) const {
   const float eps = float(spec.rms_eps);
   // Two norms alternate, before attention and before the MLP: where products do the norms, each has its sums of squares and its divisor.
   enum Place { kAttention, kMlp };
-  const bool between = norms_between_ && m == 1;
+  const bool between = norms_between_ && cuda::norms_between(m);
   const auto squares = [&](Place at) { return squares_[at].mutable_data_ptr<float>(); };
   const auto norm = [&](const Tensor& weight) {
     cuda::rms_norm(h, weight.const_data_ptr<float>(), eps, m, spec.hidden, x, stream, between ? squares(kAttention) : nullptr);

@@ -34,7 +34,7 @@ class DecodeStep {
   const Rope& rope_;
   int batch_;
   Tensor token_, position_, slot_, h_, qkv_, gate_up_, logits_, partial_, attend_scratch_, pick_scratch_, squares_, divisors_;
-  bool norms_between_;  // one token's norms are done by the products around them
+  bool norms_between_;  // where kernels can (cuda::norms_between), norms are done by the products around them
   cuda::Stream stream_;
   std::map<int, Bucket> buckets_;
 };
