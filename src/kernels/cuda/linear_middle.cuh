@@ -121,6 +121,7 @@ struct MiddleBlock {
   static constexpr int kHalves = Work::kHalves, kHalfBytes = Half64<Bits>::kBytes, kPanel = kMiddleTokens * 128, kInput = kHalves * kPanel;
   static constexpr int kSteps = kHalves * 4, kGroups = GS > 0 ? kSteps / std::max(GS, 1) : 1;  // of a unit
   static constexpr bool kOnes = Work::kOnes;
+  static constexpr int kSumming = 4;  // lanes that hold the sums of inputs, two tokens of 8 each
   static constexpr int kResident = kHalves == 4 ? 2 : 3;  // blocks a multiprocessor: registers
   static constexpr int kStatic = 2048 + (kOnes ? kMiddleStages * kGroups * kMiddleTokens * 4 : 0);  // shared memory beside the ring
   const PackedView& w;
@@ -189,7 +190,7 @@ struct MiddleBlock {
           if constexpr (K % std::max(GS, 1) == 0) multiply_first(sums[j], one, one, one, one, b[j]);
           else multiply(sums[j], one, one, one, one, b[j]);
           if constexpr ((K + 1) % std::max(GS, 1) == 0)
-            if (lane < 4) *reinterpret_cast<float2*>(&ones[slot][K / std::max(GS, 1)][8 * j + 2 * lane]) = make_float2(sums[j][0], sums[j][1]);
+            if (lane < kSumming) *reinterpret_cast<float2*>(&ones[slot][K / std::max(GS, 1)][8 * j + 2 * lane]) = make_float2(sums[j][0], sums[j][1]);
         }
       };
       const auto pair = [&]<int K>() {
@@ -200,7 +201,7 @@ struct MiddleBlock {
       };
       pair.template operator()<0>(), pair.template operator()<2>(), pair.template operator()<4>(), pair.template operator()<6>();
       if constexpr (kHalves == 4) pair.template operator()<8>(), pair.template operator()<10>(), pair.template operator()<12>(), pair.template operator()<14>();
-      release(summed + 8 * slot);
+      if (lane < kSumming) barrier_arrive(summed + 8 * slot);
     });
   }
   // Four warps multiply two tiles each.
@@ -263,7 +264,7 @@ __global__ void __launch_bounds__(kMiddleThreads, (MiddleBlock<Bits, Form, GS>::
   const uint32_t full = shared_address(barriers);
   const Block block{w, c, shape.unit_bytes, middle.stages, first, count, lane, warp, shared, ones, full, full + 8 * kMiddleStages, full + 16 * kMiddleStages};
   if (threadIdx.x == 0) {
-    for (int i = 0; i < middle.stages; ++i) barrier_init(full + 8 * i, 1), barrier_init(block.empty + 8 * i, kMiddleWarps), barrier_init(block.summed + 8 * i, 1);
+    for (int i = 0; i < middle.stages; ++i) barrier_init(full + 8 * i, 1), barrier_init(block.empty + 8 * i, kMiddleWarps), barrier_init(block.summed + 8 * i, Block::kSumming);
     barriers_visible();
   }
   __syncthreads();
