@@ -35,7 +35,7 @@ for path in sorted(glob.glob(records + "/ppl-*-cpu.json")):
     try: cpu, gpu = value(path), value(other)
     except Exception as e: print(path, e); continue
     quality.append({"file": os.path.basename(path)[4:-9], "cpu": cpu, "gpu": gpu, "difference": abs(cpu - gpu)})
-tests = open(records + "/tests.log").read() if os.path.exists(records + "/tests.log") else ""
+tests = open(records + "/tests.log").read().replace(os.getcwd() + "/", "") if os.path.exists(records + "/tests.log") else ""
 smi = open(records + "/gpu.csv").read().strip() if os.path.exists(records + "/gpu.csv") else ""
 slug = re.sub(r"[^a-z0-9]+", "-", (device or "gpu").lower()).strip("-")
 json.dump({"commit": commit, "device": device, "machine": machine, "nvidia_smi": smi, "speed": rows, "perplexity": quality, "tests": tests.splitlines()}, open(f"{out}/{slug}.json", "w"), indent=1)
