@@ -66,11 +66,12 @@ struct PackedView {
   float factor = 1;                  // every value times this (a power of two that brings scales into f16's range)
   float unit = 1;                    // packed_linear_large: large_unit() of the largest |scale| of a group
 };
-// Large products make weights out of codes that stand in a f16's mantissa, and f16 scales: the power of two that is left out of scales.
+// Large products make weights out of codes that stand in a f16's mantissa, times 2^(raised_by - 24), and f16 scales.
+constexpr int raised_by(int bits) { return bits == 4 ? 2 : bits == 6 ? 0 : 10 - bits; }
+// The power of two that is left out of those scales.
 constexpr float large_unit(int bits, float largest_scale) {
-  const int raised = bits == 4 ? 2 : bits == 6 ? 0 : 10 - bits;  // codes are multiplied times 2^(raised - 24)
   float unit = 1;
-  for (const float most = 65000.0f / float(1 << (24 - raised)); largest_scale > most * unit; unit *= 2) {}
+  for (const float most = 65000.0f / float(1 << (24 - raised_by(bits))); largest_scale > most * unit; unit *= 2) {}
   return unit;
 }
 
@@ -122,9 +123,9 @@ struct CacheAhead {
   const int32_t *position = nullptr, *slot = nullptr;
   int m = 0;                      // sequences; 0: nothing is read ahead
 };
-// An RMS norm without a kernel of its own, between products of one token or of kFewTokens + 1 .. kMiddleTokens. Its factor is one number for each token, so a
-// product that stores Residual (`weight` is set: of the norm ahead) leaves h * weight / divisor as inputs, with a divisor that is 64 times the
-// root mean square of the norm before, and the sums of squares of what it stored; the product that reads these inputs
+// An RMS norm without a kernel of its own, between products of one token or of kFewTokens + 1 .. kMiddleTokens. Its factor is one number
+// for each token, so a product that stores Residual (`weight` is set: of the norm ahead) leaves h * weight / divisor as inputs, with a
+// divisor that is 64 times the root mean square of the norm before, and the sums of squares of what it stored; the product that reads these inputs
 // (`weight` is null) multiplies its sums by divisor times the norm's factor. That differs from the norm by rounding alone:
 // inputs keep f16's precision, and 64 leaves room for h to grow 10^6-fold from one norm to the next.
 // Rows of `squares` are square_pieces(H) long: of one token each piece is 16 columns, of several 128, and the rest is not looked at.

@@ -38,8 +38,9 @@ struct Half64 {
   }
   template <int S, int I>
   __device__ __forceinline__ uint32_t get() const { return placed<S, I, 0>(); }
-  // As fragment(), with codes as high in a f16's mantissa as two shifts a step bring them: 2^kRaised times as large, rows 8 and up kRaisedSecond times that.
-  static constexpr int kRaised = Bits == 4 ? 2 : Bits == 6 ? 0 : 10 - Bits, kRaisedSecond = kSecond;
+  // As fragment(), with codes as high in a f16's mantissa as two shifts a step bring them: 2^kRaised times as large, rows 8 and up
+  // kRaisedSecond times that.
+  static constexpr int kRaised = raised_by(Bits), kRaisedSecond = kSecond;
   template <int S, int I>
   __device__ __forceinline__ uint32_t raised() const {
     if constexpr (Bits == 4) {
@@ -95,7 +96,7 @@ struct Half64<8> {
     const uint32_t word = (S & 1) == 0 ? (I < 2 ? w.x : w.y) : (I < 2 ? w.z : w.w);
     return __byte_perm(word, 0, (I & 1) == 0 ? 0x4140 : 0x4342);
   }
-  static constexpr int kRaised = 2, kRaisedSecond = 1;
+  static constexpr int kRaised = raised_by(8), kRaisedSecond = 1;
   template <int S, int I>
   __device__ __forceinline__ uint32_t raised() const { return get<S, I>() << kRaised; }
   template <int S, int I>

@@ -188,6 +188,11 @@ int pieces_of_k(int blocks, int wanted, int units, bool may_split) {
   return may_split ? std::clamp(wanted / std::max(blocks, 1), 1, std::clamp(units / 4, 1, kMaxPieces)) : 1;
 }
 
+int large_parts(int tiles, int most) {
+  const int rest = tiles % most;
+  return rest == 0 ? 1 : 4 * rest <= most ? 4 : 2 * rest <= most ? 2 : 1;
+}
+
 int middle_stages(int stage, int resident, int beside) {
   for (; resident > 1; --resident)
     if (const int stages = (shared_limit() / resident - beside) / stage; stages >= 3) return std::min(stages, kMiddleStages);

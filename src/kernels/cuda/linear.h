@@ -21,6 +21,8 @@ bool has_wgmma();     // Hopper
 bool has_clusters();  // 9.0 and above
 // Pieces of K so that a grid of `blocks` becomes about `wanted`; no piece is shorter than a few units.
 int pieces_of_k(int blocks, int wanted, int units, bool may_split);
+// Into how many parts of their tokens (1, 2, 4) linear_large cuts the tiles of its last round, for `most` clusters at a time.
+int large_parts(int tiles, int most);
 // How linear_middle cuts K: stages of a block's ring, and pieces, which the blocks of a cluster have.
 struct MiddleShape {
   int stages, pieces;

@@ -38,7 +38,7 @@ class Format {
       constexpr auto kernel = linear_large<Bits, Form, GS>;
       allow<kernel>();
       static const int most = resident_clusters(kernel, kLargeThreads, shared_limit(), kLargeCluster);
-      const int rest = tiles % most, parts = rest == 0 ? 1 : 4 * rest <= most ? 4 : 2 * rest <= most ? 2 : 1, clusters = tiles < most ? tiles * parts : most;
+      const int parts = large_parts(tiles, most), clusters = tiles < most ? tiles * parts : most;
       launch(kernel, {dim3(unsigned(clusters * kLargeCluster)), dim3(kLargeThreads), size_t(bytes), stream, true, kLargeCluster}, w, c, tile_shape(w.layout), token_tiles, parts);
     };
     const int steps = tile_shape(w.layout).group_steps;
@@ -61,9 +61,9 @@ class Format {
   static constexpr bool kSuper = Form >= int(ScaleForm::Super6);
   static constexpr int kUnit = Bits * (kSuper ? 512 : 256);  // code bytes
   static constexpr bool kLarge = kSuper && Bits == 8;  // units that take much of a small device's shared memory
-  template <auto Kernel>
+  template <auto Kernel, int Static = 0>  // bytes of static shared memory, beyond a few
   static void allow() {
-    static const bool allowed = (allow_shared(Kernel, size_t(shared_limit())), true);
+    static const bool allowed = (allow_shared(Kernel, size_t(shared_limit() - Static)), true);
     (void)allowed;
   }
 
@@ -90,8 +90,7 @@ class Format {
     with_steps(w, [&]<int GS>() {
       using Block = MiddleBlock<Bits, Form, GS>;
       constexpr auto kernel = linear_middle<Bits, Form, GS>;
-      static const bool allowed = (allow_shared(kernel, size_t(shared_limit() - Block::kStatic)), true);
-      (void)allowed;
+      allow<kernel, Block::kStatic>();
       const int stages = middle_stages(stage, Block::kResident, Block::kStatic), bytes = std::max(stages * stage, kMiddleTokens * kMiddleStride * 4);
       thread_local int counted = 0, clusters[kMiddlePieces];  // how many the device holds of 1, 2 .. blocks with so many bytes
       if (counted != bytes) {

@@ -3,6 +3,8 @@
 // of a cluster have the same rows and all of K between them, and add up their sums through each other's shared memory: no second
 // kernel, and one order of summation. Products may do the norms between them, as linear_small does for one token (NormBetween).
 #pragma once
+#include <algorithm>
+
 #include "kernels/cuda/linear.h"
 #include "kernels/cuda/linear_small.cuh"
 
