@@ -110,7 +110,7 @@ struct Activations {
   static constexpr size_t panel_bytes(int64_t padded_columns, int rows) { return size_t(padded_columns) * size_t(rows) * 2; }
 };
 // Rows that panels for m tokens have: whole token tiles of the kernel that multiplies them.
-constexpr int panel_rows(int m) { return m <= 8 ? m : m <= 16 ? 16 : m <= 64 ? 64 : m <= 128 ? 128 : (m + 191) / 192 * 192; }
+constexpr int panel_rows(int m) { return m <= 8 ? m : m <= 16 ? 16 : m <= 32 ? 32 : m <= 64 ? 64 : m <= 128 ? 128 : (m + 191) / 192 * 192; }
 struct Cache {
   void* k = nullptr;              // (slots * capacity, kv * D) f16
   void* v = nullptr;
@@ -123,9 +123,9 @@ struct CacheAhead {
   const int32_t *position = nullptr, *slot = nullptr;
   int m = 0;                      // sequences; 0: nothing is read ahead
 };
-// An RMS norm without a kernel of its own, between products of one token or of kFewTokens + 1 .. kMiddleTokens. Its factor is one number
-// for each token, so a product that stores Residual (`weight` is set: of the norm ahead) leaves h * weight / divisor as inputs, with a
-// divisor that is 64 times the root mean square of the norm before, and the sums of squares of what it stored; the product that reads these inputs
+// An RMS norm without a kernel of its own, between products of one token or of more than kFewTokens. Its factor is one number for each token, so a
+// product that stores Residual (`weight` is set: of the norm ahead) leaves h * weight / divisor as inputs, with a divisor that is 64 times the
+// root mean square of the norm before, and the sums of squares of what it stored; the product that reads these inputs
 // (`weight` is null) multiplies its sums by divisor times the norm's factor. That differs from the norm by rounding alone:
 // inputs keep f16's precision, and 64 leaves room for h to grow 10^6-fold from one norm to the next.
 // Rows of `squares` are square_pieces(H) long: of one token each piece is 16 columns, of several 128, and the rest is not looked at.
@@ -150,7 +150,7 @@ struct LinearCall {
   float* out = nullptr;         // (m, ldo)
   int64_t ldo = 0;
   Activations out16;
-  float* partial = nullptr;     // (kMaxPieces, m, N) f32 for sums of pieces of K; null: K is not split, which is slower
+  float* partial = nullptr;     // (kMaxPieces, m, N) f32 for sums of pieces of K; null: K is not split, which is slower (Hopper needs none)
   NormBetween norm = {};        // where norms_between(m)
   CacheAhead ahead = {};        // of up to kFewTokens; with more tokens nothing is read ahead
 };

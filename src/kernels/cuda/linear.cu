@@ -172,6 +172,16 @@ int shared_limit() {
   return bytes;
 }
 
+int shared_of_multiprocessor() {
+  static const int bytes = [] {
+    int device = 0, all = 0;
+    TEENY_CUDA(cudaGetDevice(&device));
+    TEENY_CUDA(cudaDeviceGetAttribute(&all, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device));
+    return all;
+  }();
+  return bytes;
+}
+
 static int compute_capability() {
   static const int major = [] {
     int device = 0, value = 0;
@@ -232,7 +242,7 @@ void packed_linear(const PackedView& weight, const LinearCall& call, cudaStream_
   kernels_of(weight.layout).run(weight, call, stream);
 }
 
-bool norms_between(int m) { return m == 1 || (m > kFewTokens && m <= kMiddleTokens && has_clusters()); }
+bool norms_between(int m) { return m == 1 || (m > kFewTokens && (m <= kMiddleTokens ? has_clusters() : has_wgmma())); }
 
 bool multiplies_large(const PackedLayout& layout) { return has_wgmma() && kernels_of(layout).large; }
 

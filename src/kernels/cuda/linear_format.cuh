@@ -23,7 +23,8 @@ class Format {
     } else if (c.m <= kMiddleTokens && has_clusters()) {
       middle(w, c, stream);
     } else if (has_wgmma()) {
-      if (c.m <= 64) wide<64>(w, c, stream);
+      if (c.m <= 32) wide<32>(w, c, stream);
+      else if (c.m <= 64) wide<64>(w, c, stream);
       else if (c.m <= 128) wide<128>(w, c, stream);
       else wide<192>(w, c, stream);
     } else {
@@ -49,6 +50,7 @@ class Format {
     } else {
       if (steps == 8) run.template operator()<8>();
       else if (steps == 0) run.template operator()<0>();
+      else if (w.layout.form == ScaleForm::HalfZero) run.template operator()<kSomeZeros>();
       else run.template operator()<kSomeSteps>();
     }
   }
@@ -84,6 +86,16 @@ class Format {
     launch(kernel, {dim3(unsigned(blocks * shared_by)), dim3(kWarps * 32), size_t(std::max(ring, sums)), stream, true, shared_by}, w, c, tile_shape(w.layout), shared_by, units_a_warp);
   }
   // Blocks of 8 tiles, a cluster of as many as K has pieces.
+  // Pieces of K for a kernel whose clusters have them all. `blocks`: of rows and tokens.
+  template <auto Kernel>
+  static int cluster_pieces(int blocks, int units, int threads, int bytes) {
+    thread_local int counted = 0, clusters[kMiddlePieces];  // how many the device holds of 1, 2 .. blocks with so many bytes
+    if (counted != bytes) {
+      for (int i = 0; i < kMiddlePieces; ++i) clusters[i] = resident_clusters(Kernel, threads, bytes, i + 1);
+      counted = bytes;
+    }
+    return middle_pieces(Bits, blocks, units, clusters);
+  }
   static void middle(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
     const TileShape shape = tile_shape(w.layout);
     const int stage = 8 * shape.unit_bytes + w.layout.halves() * kMiddleTokens * 128, row_blocks = shape.tiles / 8;
@@ -92,30 +104,33 @@ class Format {
       constexpr auto kernel = linear_middle<Bits, Form, GS>;
       allow<kernel, Block::kStatic>();
       const int stages = middle_stages(stage, Block::kResident, Block::kStatic), bytes = std::max(stages * stage, kMiddleTokens * kMiddleStride * 4);
-      thread_local int counted = 0, clusters[kMiddlePieces];  // how many the device holds of 1, 2 .. blocks with so many bytes
-      if (counted != bytes) {
-        for (int i = 0; i < kMiddlePieces; ++i) clusters[i] = resident_clusters(kernel, kMiddleThreads, bytes, i + 1);
-        counted = bytes;
-      }
-      const int pieces = middle_pieces(Bits, row_blocks, shape.units, clusters);
+      const int pieces = cluster_pieces<kernel>(row_blocks, shape.units, kMiddleThreads, bytes);
       launch(kernel, {dim3(unsigned(pieces), unsigned(row_blocks)), dim3(kMiddleThreads), size_t(bytes), stream, true, pieces}, w, c, shape, MiddleShape{stages, pieces});
     });
-  }
-  // A grid of token tiles, blocks of 8 tiles and pieces of K; then the sum of the pieces.
-  template <auto Kernel>
-  static void blocks(const PackedView& w, const LinearCall& c, int tokens, int threads, int bytes, int resident, float unit, cudaStream_t stream) {
-    allow<Kernel>();
-    const int token_tiles = (c.m + tokens - 1) / tokens, row_blocks = int(w.layout.tiles() / 8), units = int(w.layout.units());
-    const int pieces = pieces_of_k(token_tiles * row_blocks, resident * multiprocessors(), units, c.partial != nullptr), units_a_piece = (units + pieces - 1) / pieces;
-    const int used = (units + units_a_piece - 1) / units_a_piece;
-    launch(Kernel, {dim3(unsigned(token_tiles), unsigned(row_blocks), unsigned(used)), dim3(unsigned(threads)), size_t(bytes), stream, true}, w, c, tile_shape(w.layout), units_a_piece);
-    if (used > 1) add_pieces(w, c, used, unit, stream);
   }
   template <int N>
   static void wide(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
     using Rings = WideRings<Bits, Form, N>;
-    const int ring = Rings::kInputs * Rings::kInput + Rings::kWeights * 8 * w.layout.unit_bytes(), sums = N * (128 + 4) * 4, bytes = 1024 + std::max(ring, sums);
-    with_steps(w, [&]<int GS>() { blocks<linear_wide<Bits, Form, N, GS>>(w, c, N, kWideThreads, bytes, bytes * 2 <= shared_limit() && N <= 64 ? 2 : 1, 1.0f, stream); });
+    const TileShape shape = tile_shape(w.layout);
+    const int ring = Rings::weights(shape.unit_bytes, shared_of_multiprocessor(), shared_limit()), bytes = Rings::bytes(shape.unit_bytes, ring), row_blocks = shape.tiles / 8, token_tiles = (c.m + N - 1) / N;
+    const auto run = [&]<int GS>() {
+      constexpr auto kernel = linear_wide<Bits, Form, N, GS>;
+      allow<kernel, Rings::kStatic>();
+      const int pieces = cluster_pieces<kernel>(row_blocks * token_tiles, shape.units, Rings::kThreads, bytes);
+      launch(kernel, {dim3(unsigned(pieces), unsigned(row_blocks), unsigned(token_tiles)), dim3(Rings::kThreads), size_t(bytes), stream, true, pieces}, w, c, shape, WideShape{ring, pieces});
+    };
+    if constexpr (kSuper) {
+      run.template operator()<UnitScales<Form>::kGroup / 16>();
+    } else if constexpr (Bits == 16) {
+      run.template operator()<0>();
+    } else if constexpr (Form != kPlainForm) {
+      run.template operator()<kSomeSteps>();
+    } else {
+      const bool zeros = w.layout.form == ScaleForm::HalfZero;
+      if (shape.group_steps == 0) run.template operator()<0>();
+      else if (shape.group_steps == 8) zeros ? run.template operator()<kEightZeros>() : run.template operator()<kEightSteps>();
+      else zeros ? run.template operator()<kSomeZeros>() : run.template operator()<kSomeSteps>();
+    }
   }
   // Calls body<GS>() for the steps that this weight's groups have.
   template <class F>
@@ -139,8 +154,14 @@ class Format {
   template <int NT>
   static void tile(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
     constexpr int kStages = kUnit <= 1024 ? 3 : 2;
+    constexpr auto kernel = linear_tile<Bits, Form, NT, kStages>;
+    allow<kernel>();
     const int stage = 8 * w.layout.unit_bytes() + w.layout.halves() * NT * 8 * 128;
-    blocks<linear_tile<Bits, Form, NT, kStages>>(w, c, 8 * NT, kTileWarps * 32, kStages * stage, 2, Bits < 16 ? kCodeUnit : 1.0f, stream);
+    const int token_tiles = (c.m + 8 * NT - 1) / (8 * NT), row_blocks = int(w.layout.tiles() / 8), units = int(w.layout.units());
+    const int pieces = pieces_of_k(token_tiles * row_blocks, 2 * multiprocessors(), units, c.partial != nullptr), units_a_piece = (units + pieces - 1) / pieces;
+    const int used = (units + units_a_piece - 1) / units_a_piece;
+    launch(kernel, {dim3(unsigned(token_tiles), unsigned(row_blocks), unsigned(used)), dim3(kTileWarps * 32), size_t(kStages * stage), stream, true}, w, c, tile_shape(w.layout), units_a_piece);
+    if (used > 1) add_pieces(w, c, used, Bits < 16 ? kCodeUnit : 1.0f, stream);
   }
 };
 

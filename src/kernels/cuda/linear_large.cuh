@@ -12,7 +12,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/linear_large_store.cuh"
-#include "kernels/cuda/linear_wide.cuh"
+#include "kernels/cuda/wgmma.cuh"
 
 namespace teeny::cuda {
 
@@ -60,8 +60,10 @@ struct LargeRings {
 };
 
 // A warp's way through its tile's units: what comes next out of shared memory, and fragments of two halves for the matrix unit. GS: steps of
-// 16 columns that share a scale; 0: one scale a row; kSomeSteps: known at run time.
-inline constexpr int kSomeSteps = -1;
+// 16 columns that share a scale; 0: one scale a row; kSomeSteps: known at run time; kSomeZeros: the same with zero points that differ, whose
+// difference from a code is taken before it is scaled (their product with a scale would be rounded, the same way for a whole group).
+// kEightSteps, kEightZeros: the same for groups of 128.
+inline constexpr int kSomeSteps = -1, kSomeZeros = -2, kEightSteps = -3, kEightZeros = -4;
 template <int Bits, int Form, int GS>
 struct LargeWork {
   static constexpr bool kCodes = Form == kPlainForm && (GS == 8 || GS == 0);               // codes less their zero point, as f16 subnormals,
@@ -69,6 +71,7 @@ struct LargeWork {
   static constexpr bool kGroups = kCodes && GS == 8;                                       // sums of a unit are scaled
   static constexpr float kUnit = kCodes && !kGroups ? kCodeUnit : 1.0f;
   static constexpr bool kTable = Form >= int(ScaleForm::Super6);
+  static constexpr bool kZeros = GS == kSomeZeros || GS == kEightZeros, kEight = GS == kEightSteps || GS == kEightZeros;
   static constexpr int kHalves = kTable ? 4 : 2;
   Half64<Bits> codes[2];
   uint32_t a[2][4][4];
@@ -131,6 +134,8 @@ struct LargeWork {
         const uint2 rows = *reinterpret_cast<const uint2*>(table + k / GS * 64);
         by[0] = *reinterpret_cast<const __half2*>(&rows.x), by[1] = *reinterpret_cast<const __half2*>(&rows.y);
       }
+    } else if constexpr (kEight) {
+      if constexpr (k == 0) open_scales(l, 0);
     } else if ((k & (steps - 1)) == 0) {
       open_scales(l, k >> step_bits);
     }
@@ -138,7 +143,9 @@ struct LargeWork {
     to[2] = half.template raised<S, 2>(), to[3] = half.template raised<S, 3>();
 #pragma unroll
     for (int i = 0; i < 4; ++i) {  // (an operand that is one half twice costs nothing)
-      const __half2 weights = __hfma2(*reinterpret_cast<const __half2*>(&to[i]), __low2half2(by[i & 1]), __high2half2(by[i & 1]));
+      if constexpr (kZeros) to[i] = minus(to[i], zero[i & 1]);
+      const __half2 codes_of = *reinterpret_cast<const __half2*>(&to[i]);
+      const __half2 weights = kZeros ? __hmul2(codes_of, __low2half2(by[i & 1])) : __hfma2(codes_of, __low2half2(by[i & 1]), __high2half2(by[i & 1]));
       to[i] = *reinterpret_cast<const uint32_t*>(&weights);
     }
   }
@@ -147,12 +154,9 @@ struct LargeWork {
     float least[2] = {g.scale[0] * float(l.zero), g.scale[1] * float(l.zero)};
     if constexpr (has_min(Form)) {
       least[0] = g.min[0], least[1] = g.min[1];
-    } else if constexpr (Form == kPlainForm) {
-      if (l.form == ScaleForm::HalfZero) {
-        uint32_t of[2];
-        scales.zeros(group, of);
-        least[0] = g.scale[0] * small_int(of[0] & 0xffff), least[1] = g.scale[1] * small_int(of[1] & 0xffff);
-      }
+    } else if constexpr (kZeros) {
+      scales.zeros(group, zero);
+      zero[0] <<= Half64<Bits>::kRaised, zero[1] = zero[1] * Half64<Bits>::kRaisedSecond << Half64<Bits>::kRaised;
     }
 #pragma unroll
     for (int r = 0; r < 2; ++r) {

@@ -1,8 +1,58 @@
 // A packed weight back to f16 rows: what large products (prefill) multiply. A warp decodes one unit of a tile.
 #pragma once
-#include "kernels/cuda/linear_wide.cuh"
+#include "kernels/cuda/linear_small.cuh"
 
 namespace teeny::cuda {
+
+// Codes with the f16 exponent of 1024 to f16 weights.
+template <int Bits, int Form>
+struct ScaledFragments {
+  static constexpr bool kMin = has_min(Form);
+  UnitScales<Form> scales;
+  uint32_t zero[2], scale[2], min[2];
+
+  __device__ __forceinline__ void begin(const PackedLayout& l) {
+    if constexpr (Bits < 16) scales.prepare(l);
+    zero[0] = zero[1] = (uint32_t(kMin ? 0 : l.zero) | 0x6400u) * 0x00010001u;
+  }
+  static __device__ __forceinline__ uint32_t two_halves(float x) {
+    const __half2 h = __float2half2_rn(x);
+    return *reinterpret_cast<const uint32_t*>(&h);
+  }
+  __device__ __forceinline__ void open_group(const PackedLayout& l, int group) {
+    if constexpr (Form == kPlainForm) {
+      scales.twice(group, scale);
+    } else {
+      const GroupScale g = scales.group(group);
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+        scale[r] = two_halves(g.scale[r]);
+        if constexpr (kMin) min[r] = two_halves(-g.min[r]);
+      }
+    }
+    if constexpr (Form == kPlainForm)
+      if (l.form == ScaleForm::HalfZero) {
+        scales.zeros(group, zero);
+        zero[0] |= 0x64006400u, zero[1] |= 0x64006400u;
+      }
+  }
+  template <int GS, int H, int S>
+  __device__ __forceinline__ void get(const PackedLayout& l, const Half64<Bits>& half, uint32_t (&a)[4]) {
+    constexpr int k = H * 4 + S;
+    a[0] = half.template get<S, 0>(), a[1] = half.template get<S, 1>(), a[2] = half.template get<S, 2>(), a[3] = half.template get<S, 3>();
+    if constexpr (Bits < 16) {
+      if constexpr (GS > 0)
+        if constexpr (k % GS == 0) open_group(l, k / GS);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int r = i & 1;
+        a[i] = minus(a[i] | 0x64006400u, zero[r]);
+        if constexpr (kMin) asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(a[i]) : "r"(a[i]), "r"(scale[r]), "r"(min[r]));
+        else if constexpr (GS > 0) asm("mul.f16x2 %0, %1, %2;" : "=r"(a[i]) : "r"(a[i]), "r"(scale[r]));
+      }
+    }
+  }
+};
 
 struct UnpackCall {
   int64_t first_tile, tiles, tile0, tile_stride, rows;  // tile i of the output is tile tile0 + (first_tile + i) * tile_stride

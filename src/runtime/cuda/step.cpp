@@ -37,7 +37,7 @@ DecodeStep::DecodeStep(const GpuModel& model, const GpuCache& cache, const Rope&
   for (const int m : kBuckets)
     if (m <= bucket(batch)) scratch = std::max(scratch, int64_t(cuda::attend_scratch_bytes(int(spec.heads), int(spec.head_dim), m, attention_splits(spec, m, sms))));
   attend_scratch_ = at::zeros({scratch}, bytes);
-  squares_ = at::zeros({2, cuda::kMiddleTokens, cuda::square_pieces(spec.hidden)}, floats), divisors_ = at::zeros({2, cuda::kMiddleTokens}, floats);
+  squares_ = at::zeros({2, bucket(batch), cuda::square_pieces(spec.hidden)}, floats), divisors_ = at::zeros({2, bucket(batch)}, floats);
   norms_between_ = std::none_of(model.layers.begin(), model.layers.end(), [](const GpuLayer& l) {
     const auto rounds = [](const Projection& p) { return std::any_of(p.weights.begin(), p.weights.end(), [](const PackedWeight& w) { return w.act_bits == 8; }); };
     return rounds(l.qkv) || rounds(l.o) || rounds(l.gate_up) || rounds(l.down);
