@@ -1,7 +1,7 @@
-// y = x W^T for 17 to kMaxTokens tokens on Hopper (wgmma): a block has 8 tiles (128 rows), N tokens and a piece of K. One warp fills rings of
-// units of weights and of pieces of inputs; two warpgroups decode weights in registers, as linear_large does (LargeWork; two more warps decode the
-// scales of the super-block forms), and multiply them with the tokens in shared memory. The blocks of a cluster have all of K between
-// them and add up their sums (ClusterEnd).
+// y = x W^T for 17 to kMaxTokens tokens on Hopper (wgmma): a block has 8 tiles (128 rows), N tokens and a piece of K. One thread fills a ring of
+// units of weights, another one of pieces of inputs; two warpgroups decode weights in registers, as linear_large does (LargeWork; two more warps
+// decode the scales of the super-block forms, and one thread fills both rings), and multiply them with the tokens in shared memory. The blocks of
+// a cluster have all of K between them and add up their sums (ClusterEnd).
 #pragma once
 #include <algorithm>
 
