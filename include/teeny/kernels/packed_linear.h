@@ -110,7 +110,7 @@ struct Activations {
   static constexpr size_t panel_bytes(int64_t padded_columns, int rows) { return size_t(padded_columns) * size_t(rows) * 2; }
 };
 // Rows that panels for m tokens have: whole token tiles of the kernel that multiplies them.
-constexpr int panel_rows(int m) { return m <= 8 ? m : m <= 16 ? 16 : m <= 32 ? 32 : m <= 64 ? 64 : m <= 128 ? 128 : (m + 191) / 192 * 192; }
+constexpr int panel_rows(int m) { return m <= 8 ? m : m <= 16 ? 16 : m <= 64 ? 64 : m <= 128 ? 128 : (m + 191) / 192 * 192; }
 struct Cache {
   void* k = nullptr;              // (slots * capacity, kv * D) f16
   void* v = nullptr;

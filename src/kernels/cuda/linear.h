@@ -16,10 +16,10 @@ FormatKernels format_2(), format_2_super(), format_3(), format_3_super(), format
     format_8_super(), format_16();
 
 int multiprocessors();
-int shared_limit();    // bytes of dynamic shared memory that a block may have, beside a few static ones
+int shared_limit();              // bytes of dynamic shared memory that a block may have, beside a few static ones
 int shared_of_multiprocessor();  // bytes, of which each of its blocks takes one KB more than it asks for
 bool has_wgmma();                // Hopper
-bool has_clusters();  // 9.0 and above
+bool has_clusters();             // 9.0 and above
 // Pieces of K so that a grid of `blocks` becomes about `wanted`; no piece is shorter than a few units.
 int pieces_of_k(int blocks, int wanted, int units, bool may_split);
 // Into how many parts of their tokens (1, 2, 4) linear_large cuts the tiles of its last round, for `most` clusters at a time.

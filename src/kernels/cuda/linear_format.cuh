@@ -85,7 +85,6 @@ class Format {
     }
     launch(kernel, {dim3(unsigned(blocks * shared_by)), dim3(kWarps * 32), size_t(std::max(ring, sums)), stream, true, shared_by}, w, c, tile_shape(w.layout), shared_by, units_a_warp);
   }
-  // Blocks of 8 tiles, a cluster of as many as K has pieces.
   // Pieces of K for a kernel whose clusters have them all. `blocks`: of rows and tokens.
   template <auto Kernel>
   static int cluster_pieces(int blocks, int units, int threads, int bytes) {
@@ -96,6 +95,7 @@ class Format {
     }
     return middle_pieces(Bits, blocks, units, clusters);
   }
+  // Blocks of 8 tiles, a cluster of as many as K has pieces.
   static void middle(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
     const TileShape shape = tile_shape(w.layout);
     const int stage = 8 * shape.unit_bytes + w.layout.halves() * kMiddleTokens * 128, row_blocks = shape.tiles / 8;
@@ -153,6 +153,7 @@ class Format {
   }
   template <int NT>
   static void tile(const PackedView& w, const LinearCall& c, cudaStream_t stream) {
+    static_assert(panel_rows(NT == 2 ? kFewTokens + 1 : kMiddleTokens + 1) % (8 * NT) == 0);  // it reads all its tokens, real or not
     constexpr int kStages = kUnit <= 1024 ? 3 : 2;
     constexpr auto kernel = linear_tile<Bits, Form, NT, kStages>;
     allow<kernel>();
